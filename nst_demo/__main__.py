@@ -1,0 +1,4 @@
+from nst_demo.cli import main
+
+if __name__ == "__main__":
+    main()

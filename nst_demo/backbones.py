@@ -1,0 +1,171 @@
+"""Feature networks of VGG's shape: the packaged `lite`, and VGG16 / VGG19 (arXiv 1409.1556).
+
+All three answer to the layer names of `keras.applications` (`block1_conv1` ... `block5_conv4`, as
+far as each goes), take RGB in [0, 1] and do their own preprocessing, so nobody else needs to know
+about BGR or 103.939. Features are taken after the ReLU, as in every style-transfer paper.
+
+`lite` has VGG19's layout at a quarter of its channels (16 times fewer multiplications). It is
+distilled from VGG19 by `nst_demo.training.distill`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from nst_demo import weights
+from nst_demo.errors import StyleTransferError
+
+STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Channels and number of 3x3 convolutions in each block; 2x2 max-pooling between blocks."""
+
+    channels: tuple[int, ...]
+    convolutions: tuple[int, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layer names from the input to the deepest."""
+        return tuple(
+            f"block{block}_conv{conv}"
+            for block, count in enumerate(self.convolutions, 1)
+            for conv in range(1, count + 1)
+        )
+
+
+ARCHITECTURES = {
+    "lite": Architecture((16, 32, 64, 128, 128), (2, 2, 4, 4, 1)),
+    "vgg16": Architecture((64, 128, 256, 512, 512), (2, 2, 3, 3, 3)),
+    "vgg19": Architecture((64, 128, 256, 512, 512), (2, 2, 4, 4, 4)),
+}
+
+
+class VGGPreprocessing(keras.layers.Layer):
+    """RGB in [0, 1] -> BGR in [0, 255] less ImageNet's means, as VGG was trained."""
+
+    def call(self, image):
+        return keras.applications.vgg19.preprocess_input(image * 255.0, data_format="channels_last")
+
+
+class EdgePadding(keras.layers.Layer):
+    """Repeats the border pixels once.
+
+    Zero padding of the picture itself shows as a frame in optimised images; in the deeper layers
+    it does not, and there the convolution's own zero padding is faster.
+    """
+
+    def call(self, image):
+        return keras.ops.pad(image, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="symmetric")
+
+
+def architecture(name: str) -> Architecture:
+    if name not in ARCHITECTURES:
+        raise StyleTransferError(
+            f"There is no backbone called {name!r}; choose one of {', '.join(ARCHITECTURES)}."
+        )
+    return ARCHITECTURES[name]
+
+
+def nearest_layer(name: str, layer: str) -> str:
+    """`layer` itself, or where the backbone has no such layer the nearest shallower one."""
+    layers = architecture(name).layers
+    if layer in layers:
+        return layer
+    block, conv = (int(part[-1]) for part in layer.split("_"))
+    shallower = [n for n in layers if (int(n[5]), int(n[-1])) <= (block, conv)]
+    if not shallower:
+        raise StyleTransferError(f"Backbone {name} has no layer at or before {layer!r}.")
+    return shallower[-1]
+
+
+def build_network(shape: Architecture, preprocessing: str, name: str) -> keras.Model:
+    """The whole network with fresh weights: (B, H, W, 3) in [0, 1] -> {layer: (B, h, w, C)}.
+
+    `preprocessing` is "vgg" (caffe's BGR means, zero padding throughout, as the published weights
+    expect) or "unit" (centred to [-1, 1], edge padding of the picture).
+    """
+    image = keras.Input((None, None, 3), name="image")
+    if preprocessing == "vgg":
+        x = VGGPreprocessing(name="preprocessing")(image)
+    else:
+        x = keras.layers.Rescaling(2.0, -1.0, name="preprocessing")(image)
+        x = EdgePadding(name="edge_padding")(x)
+    features = {}
+    for block, (channels, count) in enumerate(
+        zip(shape.channels, shape.convolutions, strict=True), 1
+    ):
+        if block > 1:
+            x = keras.layers.MaxPooling2D(name=f"block{block - 1}_pool")(x)
+        for conv in range(1, count + 1):
+            layer = f"block{block}_conv{conv}"
+            first = preprocessing != "vgg" and not features
+            x = keras.layers.Conv2D(
+                channels,
+                3,
+                padding="valid" if first else "same",
+                activation="relu",
+                kernel_initializer="he_normal",
+                name=layer,
+            )(x)
+            features[layer] = x
+    return keras.Model(image, features, name=name)
+
+
+def build(name: str) -> keras.Model:
+    """`lite`, `vgg16` or `vgg19` with fresh random weights."""
+    return build_network(architecture(name), "unit" if name == "lite" else "vgg", name)
+
+
+def load(name: str) -> keras.Model:
+    """`lite`, `vgg16` or `vgg19` with trained weights.
+
+    `lite` is packaged; the others come from the file that NST_VGG16_WEIGHTS / NST_VGG19_WEIGHTS
+    names (as `keras.applications` or `Model.save_weights` write them, without the classifier), or
+    else are downloaded once by `keras.applications`. StyleTransferError where that fails.
+    """
+    network = build(name)
+    if name in weights.PACKAGED:
+        network.load_weights(weights.packaged(name))
+        return network
+    variable = weights.LOCAL_FILE_VARIABLES[name]
+    source: str | Path = weights.local_file(name) or "imagenet"
+    make = keras.applications.VGG16 if name == "vgg16" else keras.applications.VGG19
+    try:
+        trained = make(include_top=False, weights=source if source == "imagenet" else None)
+        if source != "imagenet":
+            trained.load_weights(source)
+    except Exception as error:  # urllib, h5py and keras each raise their own kinds
+        where = "could not be downloaded" if source == "imagenet" else f"in {source} do not fit"
+        raise StyleTransferError(
+            f"The weights of {name} {where} ({_first_line(error)}); connect to the internet, or "
+            f"set {variable} to a file with keras.applications' {name} weights without the top, "
+            "or use the packaged backbone 'lite'."
+        ) from error
+    for layer in architecture(name).layers:
+        network.get_layer(layer).set_weights(trained.get_layer(layer).get_weights())
+    return network
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def truncate(network: keras.Model, layers: Sequence[str]) -> keras.Model:
+    """The part of `network` up to the deepest of `layers`, sharing its weights.
+
+    Returns a model (B, H, W, 3) -> {layer: (B, h, w, C)}. Raises StyleTransferError for a layer
+    that the network does not have.
+    """
+    missing = [layer for layer in layers if layer not in network.output]
+    if missing:
+        raise StyleTransferError(
+            f"Backbone {network.name} has no layer {missing[0]!r}; "
+            f"it has {', '.join(network.output)}."
+        )
+    return keras.Model(network.input, {layer: network.output[layer] for layer in layers})

@@ -1,0 +1,364 @@
+"""Adaptive instance normalisation: any style in one pass. Huang & Belongie, arXiv 1703.06868.
+
+The paper's scheme: encode photo and style, give every channel of the photo's features the mean and
+deviation that the style's have (AdaIN, eq. 8), decode. This network is small enough for a laptop's
+CPU, and departs from the paper where that made it faster or better:
+
+- Its own encoder is trained along with the decoder (the paper uses VGG19 up to relu4_1).
+- AdaIN acts at 1/8 and at 1/4 resolution; the latter is a skip connection that keeps detail.
+- The style's moments, the *style code*, also steer the decoder's blocks, through a small
+  perceptron (as the conditional instance normalisation of arXiv 1610.07629 and 1705.06830).
+- Strength (§7.1 of the paper) and blends of styles (§7.2) interpolate codes, not feature maps, so
+  they cost nothing; the decoder is trained to give back a photo from its own code.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from nst_demo import images, losses, models, weights
+from nst_demo.blending import normalised_weights
+from nst_demo.errors import StyleTransferError
+
+STRIDE = 8  # the coarsest features are at 1/8: padded sides must be multiples of this
+TRIM = 6  # the decoder's unpadded convolutions take this many pixels off each side
+MARGIN = 8  # reflected pixels around a picture: TRIM, and room for the zero padding inside
+EPSILON = 1e-5
+MAX_SIZE = 4096  # px
+CHANNELS = (24, 48, 96)  # at 1/2, 1/4, 1/8
+
+
+def adain(features, mean, deviation):
+    """Features (B, h, w, C) given the channel `mean` and `deviation` (B, 1, 1, C). Eq. 8."""
+    return losses.instance_normalise(features, EPSILON) * deviation + mean
+
+
+def apply_code(features, own, target):
+    """AdaIN with the features' own moments given: scales and shifts in one pass."""
+    (mean, deviation), (target_mean, target_deviation) = own, target
+    scale = target_deviation / deviation
+    shift = target_mean - mean * scale
+    return features * ops.cast(scale, features.dtype) + ops.cast(shift, features.dtype)
+
+
+class UpsampleConvolution(keras.layers.Layer):
+    """Nearest-neighbour upsampling by 2, then an unpadded 3x3 convolution: (h, w) -> (2h-2, 2w-2).
+
+    Computed at the low resolution: each corner between four pixels sees only those four, so one
+    2x2 convolution with four times the channels and a pixel shuffle give the same result with
+    4/9 of the multiplications and without the enlarged copy (cf. Odena et al., "Deconvolution and
+    Checkerboard Artifacts", 2016, for why not a transposed convolution).
+    """
+
+    # FOLD[r, t, d]: whether row d of the 3x3 kernel falls on low-resolution row t of the corner,
+    # for the lower (r = 0) and the upper (r = 1) output row around it.
+    FOLD = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], "float32")
+
+    def __init__(self, filters: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.filters = filters
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            shape=(3, 3, input_shape[-1], self.filters), initializer="he_normal", name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+
+    def call(self, features):
+        channels = self.kernel.shape[2]
+        fold = ops.cast(self.FOLD, self.compute_dtype)
+        corner = ops.einsum("rtd,sue,deco->tucrso", fold, fold, self.kernel)
+        corner = ops.reshape(corner, (2, 2, channels, 4 * self.filters))
+        shuffled = ops.conv(features, corner, padding="valid") + ops.tile(self.bias, 4)
+        return ops.depth_to_space(shuffled, 2)
+
+
+class ReflectionPadding(keras.layers.Layer):
+    def call(self, features):
+        return ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
+
+
+class ResidualBlock(keras.layers.Layer):
+    """x + conv(relu(conv(x) * (1 + gain) + bias)), gain and bias (B, 1, 1, C) from the style."""
+
+    def __init__(self, channels: int, reflect: bool, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.pad = ReflectionPadding() if reflect else None
+        padding = "valid" if reflect else "same"
+        self.first = keras.layers.Conv2D(channels, 3, padding=padding)
+        self.second = keras.layers.Conv2D(channels, 3, padding=padding)
+
+    def call(self, features, modulation=None):
+        x = self.first(self.pad(features) if self.pad else features)
+        if modulation is not None:
+            gain, bias = modulation
+            x = x * (1.0 + ops.cast(gain, x.dtype)) + ops.cast(bias, x.dtype)
+        x = ops.relu(x)
+        return features + self.second(self.pad(x) if self.pad else x)
+
+
+class AdaINNetwork(keras.Model):
+    """The packaged network of fast mode. Pictures enter with sides that are multiples of STRIDE.
+
+    `encode` and `decode` are its two halves; a *code* is (B, code_size): mean and deviation of the
+    features at 1/4 and 1/8. Called on (content, style), both (B, H, W, 3) in [0, 1], it returns
+    (B, H - 2 TRIM, W - 2 TRIM, 3) at full strength.
+    """
+
+    def __init__(self, channels: tuple[int, int, int] = CHANNELS, hidden: int = 128):
+        super().__init__(name="adain")
+        half, quarter, eighth = channels
+        conv = keras.layers.Conv2D
+        self.channels = channels
+        self.code_size = 2 * (quarter + eighth)
+        self.enter = conv(half, 3, padding="same", activation="relu", name="enter")
+        self.down_quarter = conv(quarter, 3, 2, padding="same", activation="relu", name="down4")
+        self.down_eighth = conv(eighth, 3, 2, padding="same", activation="relu", name="down8")
+        self.encoder_block = ResidualBlock(eighth, reflect=True, name="encoder_block")
+        self.blocks = [ResidualBlock(eighth, reflect=True, name=f"block{i}") for i in range(2)]
+        self.up_quarter = UpsampleConvolution(quarter, name="up4")
+        self.quarter_block = ResidualBlock(quarter, reflect=False, name="quarter_block")
+        self.up_half = UpsampleConvolution(half, name="up2")
+        self.leave = conv(12, 3, padding="same", name="leave")
+        # The perceptron stays in float32 under mixed precision: it is tiny, and codes are moments.
+        self.style_hidden = keras.layers.Dense(
+            hidden, activation="relu", dtype="float32", name="style_hidden"
+        )
+        # A gain and a bias for each modulated layer, in the order in which `decode` takes them.
+        self.modulated = (eighth, eighth, quarter, quarter, half)
+        self.style_out = keras.layers.Dense(
+            2 * sum(self.modulated),
+            kernel_initializer="zeros",
+            dtype="float32",
+            name="style_out",
+        )
+
+    def build(self, input_shape=None):
+        """Makes the weights; the shapes of the inputs do not matter."""
+        if not self.built:
+            self.built = True
+            self(keras.ops.zeros((2, 1, 64, 64, 3)))
+
+    def encode(self, image):
+        """(B, H, W, 3) -> features (B, H/4, W/4, C4) and (B, H/8, W/8, C8)."""
+        x = self.enter(ops.space_to_depth(2.0 * image - 1.0, 2))  # (B, H/2, W/2, C2)
+        quarter = self.down_quarter(x)
+        return quarter, self.encoder_block(self.down_eighth(quarter))
+
+    def code(self, features):
+        """The style code (B, code_size) of encoded features: their moments, float32."""
+        parts = [part for f in features for part in losses.moments(f, EPSILON)]
+        return ops.concatenate([ops.squeeze(part, (1, 2)) for part in parts], axis=1)
+
+    def _moments(self, code):
+        """A code as ((mean, deviation) at 1/4, (mean, deviation) at 1/8), each (B, 1, 1, C)."""
+        _, quarter, eighth = self.channels
+        ends = np.cumsum([quarter, quarter, eighth]).tolist()
+        parts = [part[:, None, None, :] for part in ops.split(code, ends, axis=1)]
+        return (parts[0], parts[1]), (parts[2], parts[3])
+
+    def _modulation(self, code):
+        """A (gain, bias) for each modulated layer, each (B, 1, 1, C)."""
+        sizes = [size for size in self.modulated for _ in range(2)]
+        out = self.style_out(self.style_hidden(code))
+        parts = [p[:, None, None] for p in ops.split(out, np.cumsum(sizes)[:-1].tolist(), axis=1)]
+        return list(zip(parts[::2], parts[1::2], strict=True))
+
+    def decode(self, features, own_code, code):
+        """Paints `features`, whose own code is given, with the moments of `code`.
+
+        Returns (B, H - 2 TRIM, W - 2 TRIM, 3) in [0, 1].
+        """
+        quarter, eighth = features
+        own_quarter, own_eighth = self._moments(own_code)
+        target_quarter, target_eighth = self._moments(code)
+        modulation = self._modulation(code)
+        x = apply_code(eighth, own_eighth, target_eighth)
+        for block, steer in zip(self.blocks, modulation, strict=False):
+            x = block(x, steer)
+        x = ops.relu(self.up_quarter(x))  # (B, H/4 - 2, W/4 - 2, C4)
+        x = x + apply_code(quarter, own_quarter, target_quarter)[:, 1:-1, 1:-1]
+        gain, bias = modulation[2]
+        mean, deviation = target_quarter
+        x = apply_code(x, losses.moments(x, EPSILON), (mean + bias, deviation * ops.exp(gain)))
+        x = self.quarter_block(x, modulation[3])
+        x = self.up_half(x)  # (B, H/2 - 6, W/2 - 6, C2)
+        gain, bias = modulation[4]
+        x = ops.relu(x * (1.0 + ops.cast(gain, x.dtype)) + ops.cast(bias, x.dtype))
+        return ops.depth_to_space(ops.sigmoid(self.leave(x)), 2)
+
+    def call(self, pictures):
+        content, style = pictures[0], pictures[1]
+        features = self.encode(content)
+        return self.decode(features, self.code(features), self.code(self.encode(style)))
+
+
+@dataclass(frozen=True)
+class ObjectiveWeights:
+    """Weights of the training objective's parts; see `objective`."""
+
+    style: float = 16.0
+    content: float = 1.0
+    identity: float = 4.0
+    variation: float = 0.2
+
+
+def objective(network: AdaINNetwork, loss_network, content, style) -> dict[str, Any]:
+    """What the network is trained to lower, part by part (each a float32 scalar).
+
+    Departs from eq. 11 to 13 in three ways. Style: moments over relu1_1 ... relu5_1, each layer
+    relative to the style's own energy. Content: instance-normalised relu4_1 and relu5_1 are
+    compared with the photo's own, not with the AdaIN output, so that colour does not count.
+    Identity: a picture painted with its own code must come back, which makes strength 0 a
+    faithful photo.
+
+    Args:
+        loss_network: (B, H, W, 3) -> {layer: features} with `backbones.STYLE_LAYERS`.
+        content, style: (B, H, W, 3) in [0, 1], already padded as the network wants them.
+    """
+    features = network.encode(content)
+    own = network.code(features)
+    painted = network.decode(features, own, network.code(network.encode(style)))
+    one = tuple(f[:1] for f in features)
+    restored = network.decode(one, own[:1], own[:1])
+    inside = content[:, TRIM:-TRIM, TRIM:-TRIM]
+
+    output = loss_network(painted)
+    targets = loss_network(style)
+    structure = loss_network(inside)
+    style_parts = [losses.moments_loss(output[layer], targets[layer]) for layer in output]
+    content_parts = [
+        losses.structure_loss(output[layer], structure[layer])
+        for layer in ("block4_conv1", "block5_conv1")
+    ]
+    painted = ops.cast(painted, "float32")
+    return {
+        "style": sum(style_parts) / len(style_parts),
+        "content": sum(content_parts) / len(content_parts),
+        "identity": ops.mean(ops.abs(ops.cast(restored, "float32") - inside[:1])),
+        "variation": losses.total_variation(painted),
+    }
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of fast mode.
+
+    Attributes:
+        strength: 0 gives back the photo, 1 the full style (the paper's alpha).
+        style_weights: one weight of 0 or more for each style; None for equal shares.
+        size: long side in px at which the picture is painted; a larger photo is painted at this
+            size and enlarged to its own.
+        style_size: short side in px to which a larger style is shrunk: its strokes' size.
+    """
+
+    strength: float = 1.0
+    style_weights: Sequence[float] | None = None
+    size: int = 2048
+    style_size: int = 512
+
+    def __post_init__(self):
+        if not 0 <= self.strength <= 1:
+            raise StyleTransferError(
+                f"The strength is {self.strength}; give 0 (the photo) to 1 (the style)."
+            )
+        for name in ("size", "style_size"):
+            value = getattr(self, name)
+            if not images.MIN_SIDE <= value <= MAX_SIZE:
+                raise StyleTransferError(
+                    f"The {name} is {value} px; give {images.MIN_SIDE} to {MAX_SIZE}."
+                )
+
+
+class _Compiled:
+    """The packaged network as two TensorFlow functions that take pictures of any size."""
+
+    def __init__(self):
+        import tensorflow as tf
+
+        network = AdaINNetwork()
+        network.build()
+        network.load_weights(weights.packaged("adain"))
+        picture = tf.TensorSpec([1, None, None, 3])
+        code = tf.TensorSpec([1, network.code_size])
+
+        @tf.function(input_signature=[picture])
+        def style_code(style):
+            return network.code(network.encode(style))
+
+        @tf.function(input_signature=[picture, code, tf.TensorSpec([])])
+        def paint(content, code, strength):
+            height, width = tf.shape(content)[1], tf.shape(content)[2]
+            bottom, right = MARGIN + -height % STRIDE, MARGIN + -width % STRIDE
+            padded = tf.pad(
+                content, [[0, 0], [MARGIN, bottom], [MARGIN, right], [0, 0]], mode="REFLECT"
+            )
+            features = network.encode(padded)
+            own = network.code(features)
+            painted = network.decode(features, own, own + strength * (code - own))
+            edge = MARGIN - TRIM
+            return painted[0, edge : edge + height, edge : edge + width]
+
+        self.style_code, self.paint = style_code, paint
+
+
+def _network() -> _Compiled:
+    return models.shared("adain", _Compiled)
+
+
+def style_code(style: np.ndarray, style_size: int = Options.style_size) -> np.ndarray:
+    """The code (1, n) of a style (H, W, 3) in [0, 1]: all that the network takes from it."""
+    shrunk = images.fit_short(style, style_size)
+    height, width = (side - side % STRIDE for side in shrunk.shape[:2])
+    network = _network()
+    with models.on_device():
+        return network.style_code(shrunk[None, :height, :width]).numpy()
+
+
+def paint(content: np.ndarray, code: np.ndarray, strength: float = 1.0) -> np.ndarray:
+    """`content` (H, W, 3) with the style of `code` (1, n): float32 (H, W, 3) in [0, 1]."""
+    network = _network()
+    with models.on_device():
+        started = time.perf_counter()
+        painted = network.paint(content[None], code, np.float32(strength)).numpy()
+        models.pace.record("adain", content.size, time.perf_counter() - started)
+    return painted
+
+
+def stylize(content: np.ndarray, styles: Sequence[np.ndarray], options: Options) -> np.ndarray:
+    """`content` (H, W, 3) painted like the weighted blend of `styles`: float32 (H, W, 3) in [0, 1].
+
+    Blending is the convex combination of §7.2, taken of the styles' codes.
+    """
+    shares = normalised_weights(options.style_weights, len(styles))
+    code = np.sum(
+        [
+            share * style_code(style, options.style_size)
+            for share, style in zip(shares, styles, strict=True)
+            if share > 0
+        ],
+        axis=0,
+    )
+    small = images.fit(content, options.size)
+    painted = paint(small, code, options.strength)
+    return painted if small.shape == content.shape else images.resize(painted, *content.shape[:2])
+
+
+def warm_up() -> None:
+    """Loads and compiles the network, so that the first visitor does not wait for it."""
+    grey = np.full((256, 256, 3), 0.5, "float32")
+    for _ in range(2):  # the first run traces, the second tells the pace
+        stylize(grey, [grey], Options())
+
+
+def expected_seconds(height: int, width: int, options: Options) -> float | None:
+    """Seconds for a photo of this size on this machine; None before the first run."""
+    scale = min(1.0, options.size / max(height, width))
+    return models.pace.expected("adain", 3 * height * width * scale**2)

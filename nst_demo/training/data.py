@@ -1,0 +1,120 @@
+"""Random square crops from folders of pictures, decoded once and kept in memory while they fit."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from nst_demo.errors import StyleTransferError
+from nst_demo.images import crop_resized, open_picture, to_pil
+
+CACHE_BYTES = 2 << 30  # decoded pixels kept per folder; the rest is decoded again when drawn
+
+
+class PictureFolder:
+    """The pictures of a folder and its subfolders, by index; broken ones are dropped and counted.
+
+    Any file that `images.open_picture` refuses (no picture, truncated, too small) is skipped when
+    it is first drawn. Raises StyleTransferError where nothing usable is left.
+    """
+
+    def __init__(self, folder: str | Path, minimum_side: int):
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise StyleTransferError(f"{self.folder} is no folder; give a folder of pictures.")
+        self.files = sorted(
+            f for f in self.folder.rglob("*") if f.is_file() and not f.name.startswith(".")
+        )
+        if not self.files:
+            raise StyleTransferError(f"The folder {self.folder} is empty; put pictures into it.")
+        self.minimum_side = minimum_side
+        self.skipped = 0
+        self._cache: dict[int, np.ndarray] = {}
+        self._cached_bytes = 0
+        self._broken: set[int] = set()
+        self._lock = threading.Lock()
+
+    def _decode(self, index: int) -> np.ndarray | None:
+        try:
+            pixels = np.asarray(to_pil(open_picture(self.files[index]).rgb))
+        except StyleTransferError:
+            return None
+        return pixels if min(pixels.shape[:2]) >= self.minimum_side else None
+
+    def pixels(self, index: int) -> np.ndarray | None:
+        """uint8 (H, W, 3), or None for a file that is no usable picture."""
+        with self._lock:
+            if index in self._cache:
+                return self._cache[index]
+            if index in self._broken:
+                return None
+        pixels = self._decode(index)
+        with self._lock:
+            if pixels is None:
+                self.skipped += index not in self._broken
+                self._broken.add(index)
+            elif self._cached_bytes + pixels.nbytes <= CACHE_BYTES and index not in self._cache:
+                self._cache[index] = pixels
+                self._cached_bytes += pixels.nbytes
+        return pixels
+
+    def crop(self, rng: np.random.Generator, side: int) -> np.ndarray:
+        """A random square of a random picture at a random scale: uint8 (side, side, 3)."""
+        while len(self._broken) < len(self.files):
+            pixels = self.pixels(int(rng.integers(len(self.files))))
+            if pixels is None:
+                continue
+            # From full resolution to the whole short side: strokes of several sizes.
+            shortest = min(pixels.shape[:2])
+            window = int(rng.integers(min(side, shortest), shortest + 1))
+            top = int(rng.integers(pixels.shape[0] - window + 1))
+            left = int(rng.integers(pixels.shape[1] - window + 1))
+            square = crop_resized(pixels, (top, left, window, window), side)
+            return square[:, ::-1] if rng.random() < 0.5 else square
+        raise StyleTransferError(
+            f"No file in {self.folder} is a picture of at least {self.minimum_side} pixels a side;"
+            f" {self.skipped} were tried."
+        )
+
+
+class CropBatches(keras.utils.PyDataset):
+    """Batches of crops, one from each folder: tuples of float32 (B, side, side, 3) in [0, 1].
+
+    Batch number `i` depends on the seed and `i` alone, so a resumed run draws the batches that
+    the killed one would have drawn.
+    """
+
+    def __init__(
+        self, folders: list[PictureFolder], side: int, batch: int, first: int, last: int, seed: int
+    ):
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
+        self.folders, self.side, self.batch, self.seed = folders, side, batch, seed
+        self.first, self.last = first, last
+
+    @property
+    def num_batches(self) -> int:
+        return self.last - self.first
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rng = np.random.default_rng((self.seed, self.first + index))
+        crops = tuple(
+            np.stack([folder.crop(rng, self.side) for _ in range(self.batch)]).astype("float32")
+            / 255.0
+            for folder in self.folders
+        )
+        return (crops[0] if len(self.folders) == 1 else crops,)
+
+
+class MixedCropBatches(CropBatches):
+    """As CropBatches, with the crops of all folders in one array."""
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        (crops,) = super().__getitem__(index)
+        return (np.concatenate(crops),)

@@ -1,0 +1,89 @@
+"""Networks to learn from: VGG19's own features, or copies of them in `.npz` files.
+
+An `.npz` teacher holds arrays `<layer>/kernel` (h, w, in, out) and `<layer>/bias` for layers
+`conv0` (a 1x1 preprocessing of RGB in [0, 1]) and `convB_N`; each 3x3 convolution follows a
+reflection pad and ends in a ReLU, 2x2 max-pooling comes before each new block.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from nst_demo import backbones
+from nst_demo.errors import StyleTransferError
+
+
+class ReflectionPadding(keras.layers.Layer):
+    def call(self, features):
+        return keras.ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in arrays}
+    except (OSError, ValueError) as error:
+        raise StyleTransferError(f"The teacher {path} cannot be read as .npz ({error}).") from error
+
+
+def from_npz(path: str | Path) -> keras.Model:
+    """The network in an `.npz` file: (B, H, W, 3) -> {block1_conv1: (B, h, w, C), ...}."""
+    arrays = _read_npz(Path(path))
+    names = sorted(name[:-7] for name in arrays if re.fullmatch(r"conv[1-5]_\d/kernel", name))
+    if not names or "conv0/kernel" not in arrays:
+        raise StyleTransferError(
+            f"The teacher {path} has no arrays conv0/kernel, conv1_1/kernel, ..."
+        )
+    image = keras.Input((None, None, 3))
+    preprocessing = keras.layers.Conv2D(3, 1, name="conv0")
+    x, features, block = preprocessing(image), {}, "1"
+    layers = {"conv0": preprocessing}
+    for name in names:
+        if name[4] != block:
+            x, block = keras.layers.MaxPooling2D()(x), name[4]
+        kernel = arrays[f"{name}/kernel"]
+        layers[name] = keras.layers.Conv2D(kernel.shape[-1], 3, activation="relu", name=name)
+        x = layers[name](ReflectionPadding()(x))
+        features[f"block{name[4]}_conv{name[6:]}"] = x
+    for name, layer in layers.items():
+        layer.set_weights([arrays[f"{name}/kernel"], arrays[f"{name}/bias"]])
+    network = keras.Model(image, features)
+    network.trainable = False
+    return network
+
+
+class Teacher(keras.layers.Layer):
+    """One or several networks as one: each layer comes from the first that has it.
+
+    Args:
+        sources: backbone names ("vgg19", "lite") or paths of `.npz` teachers.
+        layers: the layer names wanted. StyleTransferError where no source has one of them.
+    """
+
+    def __init__(self, sources: Sequence[str | Path], layers: Sequence[str]):
+        super().__init__(trainable=False)
+        wanted = list(layers)
+        self.parts = []
+        for source in sources:
+            named = str(source) in backbones.ARCHITECTURES
+            network = backbones.load(str(source)) if named else from_npz(source)
+            found = [layer for layer in wanted if layer in network.output]
+            if found:
+                self.parts.append(backbones.truncate(network, found))
+                self.parts[-1].trainable = False
+                wanted = [layer for layer in wanted if layer not in found]
+        if wanted:
+            raise StyleTransferError(
+                f"None of the teachers {', '.join(map(str, sources))} has a layer {wanted[0]}."
+            )
+
+    def call(self, image):
+        features = {}
+        for part in self.parts:
+            features.update(part(image))
+        return features

@@ -1,0 +1,40 @@
+"""Fast mode against a forward pass of VGG19 in the same run: `python -m bench.fast`."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.measure import medians, random_picture, report, vgg19_forward
+from nst_demo.methods import adain
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--large", action="store_true", help="also 2048 x 2048")
+    arguments = parser.parse_args()
+    photo, style = random_picture(512), random_picture(512, seed=1)
+    code = adain.style_code(style)
+    tasks = {
+        "VGG19 to block5_conv1, 512x512": vgg19_forward(512),
+        "fast, 512x512, style encoded before": lambda: adain.paint(photo, code),
+        "fast, 512x512, style 512x512 encoded too": lambda: adain.stylize(
+            photo, [style], adain.Options()
+        ),
+    }
+    if arguments.large:
+        large = random_picture(2048)
+        tasks["fast, 2048x2048, style encoded before"] = lambda: adain.paint(large, code)
+    seconds = medians(tasks, arguments.rounds)
+    yardstick = next(iter(seconds.values()))
+    report(
+        "fast",
+        [
+            {"what": name, "seconds": value, "/ VGG19": value / yardstick}
+            for name, value in seconds.items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

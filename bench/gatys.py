@@ -1,0 +1,44 @@
+"""One evaluation of quality mode's loss and gradient, by backbone and size, against a forward pass
+of VGG19 in the same run: `python -m bench.gatys`. VGG19 has random weights here."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from bench.measure import medians, random_picture, report, vgg19_forward
+from nst_demo import backbones, weights
+from nst_demo.methods import gatys
+
+
+def evaluation(backbone: str, size: int) -> Callable[[], object]:
+    photo, style = random_picture(size), random_picture(size, seed=1)
+    objective = gatys.Objective(photo, [style], gatys.Options(backbone=backbone, size=size))
+    return lambda: objective(photo)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--vgg19", action="store_true", help="also VGG19's own evaluation")
+    arguments = parser.parse_args()
+    tasks = {"VGG19 to block5_conv1, forward, 512x512": vgg19_forward(512)}
+    for size in (320, 512):
+        tasks[f"evaluation, lite, {size}x{size}"] = evaluation("lite", size)
+    if arguments.vgg19:
+        if weights.local_file("vgg19") is None:
+            backbones.load = lambda name: backbones.build(name)  # random weights, same speed
+        tasks["evaluation, vgg19, 512x512"] = evaluation("vgg19", 512)
+    seconds = medians(tasks, arguments.rounds)
+    yardstick = next(iter(seconds.values()))
+    report(
+        "gatys",
+        [
+            {"what": name, "seconds": value, "/ VGG19 forward": value / yardstick}
+            for name, value in seconds.items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Stylizes every photo of a folder with every style of another: CONTENT__STYLE.png in a third.
+
+`python -m bench.pictures PHOTOS STYLES OUT [--sheet SHEET.jpg] [--gatys] ...`: for scoring, and for
+looking: the sheet has the styles on top and each photo to the left of its pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import nst_demo
+from nst_demo import images
+
+CELL = 320  # px, of the sheet
+
+
+def cell(image: np.ndarray) -> np.ndarray:
+    """`image` cropped to its middle square, (CELL, CELL, 3)."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return images.resize(image[top : top + side, left : left + side], CELL, CELL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("styles", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--size", type=int, help="long side to shrink the photos to")
+    parser.add_argument("--every", type=int, default=1, help="only every Nth pair")
+    parser.add_argument("--strength", type=float)
+    parser.add_argument("--gatys", action="store_true")
+    parser.add_argument("--iterations", type=int)
+    parser.add_argument("--sheet", type=Path)
+    arguments = parser.parse_args()
+    options = {name: getattr(arguments, name) for name in ("strength", "iterations")}
+    options = {name: value for name, value in options.items() if value is not None}
+    method = "gatys" if arguments.gatys else "adain"
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    styles = {f.stem: images.open_picture(f).rgb for f in sorted(arguments.styles.iterdir())}
+    rows = [[np.ones((CELL, CELL, 3), "float32"), *map(cell, styles.values())]]
+    count = 0
+    for file in sorted(arguments.photos.iterdir()):
+        photo = images.open_picture(file).rgb
+        if arguments.size is not None:
+            photo = images.fit(photo, arguments.size)
+        rows.append([cell(photo)])
+        for name, style in styles.items():
+            count += 1
+            if (count - 1) % arguments.every:
+                rows[-1].append(np.ones((CELL, CELL, 3), "float32"))
+                continue
+            result = nst_demo.stylize(photo, style, method=method, **options)
+            images.save_image(arguments.output / f"{file.stem}__{name}.png", result)
+            rows[-1].append(cell(result))
+    if arguments.sheet is not None:
+        images.save_image(
+            arguments.sheet, np.concatenate([np.concatenate(row, axis=1) for row in rows])
+        )
+
+
+if __name__ == "__main__":
+    main()

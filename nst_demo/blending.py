@@ -17,13 +17,18 @@ def normalised_weights(weights: Sequence[float] | None, styles: int) -> np.ndarr
     """
     if weights is None:
         return np.full(styles, 1.0 / styles, "float32")
-    if len(weights) != styles:
+    given = list(weights) if np.ndim(weights) else [weights]
+    if len(given) != styles:
         raise StyleTransferError(
-            f"{styles} styles were given {len(weights)} weights; give one weight for each style."
+            f"{styles} styles were given {len(given)} weights; give one weight for each style."
         )
-    values = np.asarray(weights, "float64")
-    if not np.all(np.isfinite(values)) or np.any(values < 0) or values.sum() <= 0:
+    try:
+        values = np.array([float(weight) for weight in given])
+    except (TypeError, ValueError):  # text, None, lists
+        values = np.full(styles, np.nan)
+    if not np.all(np.isfinite(values)) or np.any(values < 0) or values.max() == 0:
         raise StyleTransferError(
-            f"The style weights {list(weights)} must be numbers of 0 or more, not all 0."
+            f"The style weights {given} must be numbers of 0 or more, not all 0."
         )
+    values /= values.max()  # so that the sum cannot overflow
     return (values / values.sum()).astype("float32")

@@ -84,7 +84,9 @@ def lbfgs(
         steepest = not hessian.pairs
         direction = -gradient if steepest else -hessian.times(gradient)
         slope = _dot(direction, gradient)
-        if slope >= 0:
+        if not slope < 0:
+            if steepest:  # gradients so small that their squares vanish, or NaN
+                return
             hessian.pairs.clear()
             continue
         longest = float(np.abs(direction).max())

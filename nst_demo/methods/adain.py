@@ -204,7 +204,7 @@ class AdaINNetwork(keras.Model):
 class ObjectiveWeights:
     """Weights of the training objective's parts; see `objective`."""
 
-    style: float = 16.0
+    style: float = 24.0
     content: float = 1.0
     identity: float = 4.0
     variation: float = 0.2

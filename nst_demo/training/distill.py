@@ -61,6 +61,52 @@ class Distillation(keras.Model):
         return total / len(self.trackers)
 
 
+def balance(network: keras.Model, pictures: np.ndarray) -> None:
+    """Rescales every channel to a mean activation of 1 on `pictures` (B, H, W, 3), in place.
+
+    A ReLU network computes the same when a channel is divided by a number and the next layer's
+    weights for it are multiplied by that number (Gatys et al. normalised VGG19 so, 1508.06576 §2).
+    Without it, a few loud channels would rule every Gram matrix.
+    """
+    incoming = np.ones(3, "float32")
+    for name, features in network(pictures).items():
+        mean = np.mean(ops.convert_to_numpy(ops.cast(features, "float32")), axis=(0, 1, 2))
+        mean = np.maximum(mean, 1e-2 * mean.max())  # a channel that is nearly always silent
+        layer = network.get_layer(name)
+        kernel, bias = layer.get_weights()
+        layer.set_weights([kernel * incoming[:, None] / mean, bias / mean])
+        incoming = mean
+
+
+def revive(network: keras.Model, pictures: np.ndarray, seed: int) -> int:
+    """Gives channels that never fire on `pictures` fresh weights; returns how many there were.
+
+    A ReLU that is 0 everywhere gets no gradient and is lost. Its outgoing weights are set to 0, so
+    the network computes what it did before, and can learn to use the channel.
+    """
+    rng = np.random.default_rng(seed)
+    features = network(pictures)
+    names, count = list(features), 0
+    for name, following in zip(names, [*names[1:], None], strict=True):
+        mean = np.mean(ops.convert_to_numpy(ops.cast(features[name], "float32")), axis=(0, 1, 2))
+        dead = mean < 1e-3 * mean.max()
+        if not dead.any():
+            continue
+        count += int(dead.sum())
+        layer = network.get_layer(name)
+        kernel, bias = layer.get_weights()
+        # As strong as the channels that work: activations have grown since the initialisation.
+        spread = kernel[..., ~dead].std()
+        kernel[..., dead] = rng.normal(0.0, spread, kernel[..., dead].shape)
+        bias[dead] = 0.0
+        layer.set_weights([kernel, bias])
+        if following is not None:
+            kernel, bias = network.get_layer(following).get_weights()
+            kernel[:, :, dead] = 0.0
+            network.get_layer(following).set_weights([kernel, bias])
+    return count
+
+
 def distill(
     photos: str | Path,
     styles: str | Path,
@@ -89,4 +135,16 @@ def distill(
     (sample,) = batches(0, 1)[0]
     model = Distillation(student, Teacher(teachers, backbones.STYLE_LAYERS), sample)
     model(sample)
-    loop.train(model, batches, run, export=lambda: loop.save_weights(student, output))
+
+    def export() -> None:
+        balanced = backbones.build("lite")
+        balanced.set_weights(student.get_weights())
+        balance(balanced, sample)
+        loop.save_weights(balanced, output)
+
+    def prepare() -> None:
+        revived = revive(student, sample, run.seed)
+        if revived:
+            print(f"{revived} silent channels were given fresh weights.")
+
+    loop.train(model, batches, run, export, prepare)

@@ -183,6 +183,7 @@ def train(
     batches: Callable[[int, int], keras.utils.PyDataset],
     run: RunOptions,
     export: Callable[[], None],
+    prepare: Callable[[], None] = lambda: None,
 ) -> None:
     """Trains a built `model` (with `compute_loss`) by Adam, from its last checkpoint if any.
 
@@ -190,8 +191,16 @@ def train(
         batches: (first, last) -> the batches of those steps.
         export: called with the averaged weights in place at each checkpoint: saves the network,
             writes previews.
+        prepare: called once, with the weights to start from in place.
     """
-    schedule = keras.optimizers.schedules.CosineDecay(run.learning_rate, run.steps, alpha=0.02)
+    # The warm-up spares ReLUs: large first steps of Adam silence channels for good.
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.05 * run.learning_rate,
+        run.steps,
+        alpha=0.02,
+        warmup_target=run.learning_rate,
+        warmup_steps=min(500, run.steps // 20),
+    )
     model.compile(optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0))
     model.optimizer.build(model.trainable_variables)
     run.folder.mkdir(parents=True, exist_ok=True)
@@ -200,6 +209,7 @@ def train(
     if first >= run.steps:
         print(f"Nothing to do: {first} of {run.steps} steps are done.")
         return
+    prepare()
     progress = _Progress(run, checkpoint, first, export)
     model.fit(batches(first, run.steps), epochs=1, verbose=0, callbacks=[progress], shuffle=False)
     if progress.failure:

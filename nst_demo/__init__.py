@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nst_demo.blending import normalised_weights
 from nst_demo.errors import StyleTransferError
 from nst_demo.images import ImageSource, open_picture
 from nst_demo.steps import Step
@@ -48,7 +49,7 @@ def stylize(
     Args:
         content: a path, bytes, open file, PIL image, or array (H, W, 3) in [0, 1] or uint8.
         style: the same, or a list of several to blend (`style_weights`).
-        method: "adain" (fast) or "gatys" (slow, high quality).
+        method: "adain" (fast), "gatys" (slow, high quality) or "magenta" (downloaded).
         on_step: called with each Step of a method that works gradually.
         **options: of the method: fields of `methods.adain.Options` / `methods.gatys.Options`.
 
@@ -78,6 +79,7 @@ def iterate(
     if chosen.iterate is None:
         raise StyleTransferError(f"The method {method!r} has no steps; use stylize.")
     photo, styles = _pictures(content, style)
+    normalised_weights(values.style_weights, len(styles))
     return _steps(chosen, photo, styles, values)
 
 
@@ -118,7 +120,9 @@ def _options(method: str, options: dict[str, Any]) -> Any:
             )
     try:
         return kind(**options)
-    except TypeError as error:  # a value of another type, met while checking its range
+    except StyleTransferError:
+        raise
+    except (TypeError, ValueError) as error:  # a value of another type, met while checking its range
         raise StyleTransferError(f"An option of {method!r} has a wrong type: {error}.") from error
 
 

@@ -17,7 +17,7 @@ def normalised_weights(weights: Sequence[float] | None, styles: int) -> np.ndarr
     """
     if weights is None:
         return np.full(styles, 1.0 / styles, "float32")
-    given = list(weights) if np.ndim(weights) else [weights]
+    given = [weights] if np.isscalar(weights) else list(weights)
     if len(given) != styles:
         raise StyleTransferError(
             f"{styles} styles were given {len(given)} weights; give one weight for each style."

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import nst_demo
 from nst_demo import images
@@ -31,8 +33,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a wrong command line in one line, as every other error; argparse adds the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+@contextlib.contextmanager
+def _native_log_dropped() -> Iterator[None]:
+    """Drops what C++ writes to stderr: TF_CPP_MIN_LOG_LEVEL does not reach what TensorFlow logs
+    while it is imported (tensorflow issue 100442)."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _load_tensorflow() -> None:
+    with _native_log_dropped():
+        importlib.import_module("tensorflow")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nst-demo", description=DESCRIPTION)
+    parser = _Parser(prog="nst-demo", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=nst_demo.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_stylize(commands.add_parser("stylize", help="paint a photo in a style"))
@@ -81,7 +109,9 @@ def _add_stylize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path)
     parser.add_argument("style", type=Path, nargs="+", help="several are blended, see --weights")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".png, .jpg or .webp")
-    parser.add_argument("--method", default="adain", help="adain (fast) or gatys (high quality)")
+    parser.add_argument(
+        "--method", default="adain", help="adain (fast), gatys (high quality) or magenta (download)"
+    )
     parser.add_argument("--weights", type=_numbers, help="of the styles, such as 0.7,0.3")
     parser.add_argument(
         "--layer-weights", type=_numbers, help="gatys: five, fine texture to large shapes"
@@ -99,6 +129,7 @@ def _stylize(parsed: argparse.Namespace) -> None:
     options = {field: value for field, value in options.items() if value is not None}
     photo = images.open_picture(parsed.photo, what="photo")
     styles = [images.open_picture(style, what="style").rgb for style in parsed.style]
+    _load_tensorflow()
     with _ProgressBar() as bar:
         result = nst_demo.stylize(
             photo.rgb, styles, method=parsed.method, on_step=bar.show, **options
@@ -160,6 +191,7 @@ def _add_training(
 
 
 def _run_options(parsed: argparse.Namespace):
+    _load_tensorflow()
     from nst_demo.training.loop import RunOptions
 
     if not parsed.output.name.endswith(".weights.h5"):

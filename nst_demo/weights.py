@@ -17,6 +17,10 @@ from nst_demo.errors import StyleTransferError
 PRETRAINED = Path(__file__).parent / "pretrained"
 PACKAGED = {"lite": "lite.weights.h5", "adain": "adain.weights.h5"}
 LOCAL_FILE_VARIABLES = {"vgg16": "NST_VGG16_WEIGHTS", "vgg19": "NST_VGG19_WEIGHTS"}
+MAGENTA_VARIABLE = "NST_MAGENTA_MODEL"
+MAGENTA_HANDLE = (
+    "https://www.kaggle.com/models/google/arbitrary-image-stylization-v1/tensorFlow1/256/2"
+)
 
 
 def packaged(name: str) -> Path:
@@ -41,3 +45,14 @@ def local_file(name: str) -> Path | None:
             "correct it, or unset it to download the weights."
         )
     return Path(value)
+
+
+def magenta() -> str:
+    """The folder that NST_MAGENTA_MODEL names, else the handle on TensorFlow Hub."""
+    folder = os.environ.get(MAGENTA_VARIABLE, "").strip()
+    if folder and not Path(folder).is_dir():
+        raise StyleTransferError(
+            f"{MAGENTA_VARIABLE} names {folder!r}, which is no folder; "
+            "correct it, or unset it to download the model."
+        )
+    return folder or MAGENTA_HANDLE

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_demo.methods import adain, gatys
+from nst_demo.methods import adain, gatys, hub
 
 
 @dataclass(frozen=True)
@@ -30,4 +30,5 @@ class Method:
 METHODS = {
     "adain": Method(adain.Options, adain.stylize, adain.expected_seconds),
     "gatys": Method(gatys.Options, gatys.stylize, gatys.expected_seconds, gatys.iterate),
+    "magenta": Method(hub.Options, hub.stylize, hub.expected_seconds),
 }

@@ -17,6 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -76,6 +77,11 @@ class Options:
         backbones.architecture(self.backbone)
         for name in ("content_weight", "style_weight", "tv_weight"):
             _check(name, getattr(self, name), 0.0, 1e6)
+        for name in ("iterations", "size", "seed"):
+            if not isinstance(getattr(self, name), Integral):
+                raise StyleTransferError(
+                    f"The {name} is {getattr(self, name)!r}; give a whole number."
+                )
         _check("iterations", self.iterations, 1, 100_000)
         _check("size", self.size, images.MIN_SIDE, MAX_SIZE)
         _check("seed", self.seed, 0, 2**63 - 1)

@@ -1,8 +1,8 @@
 """VGG19's features distilled into the packaged `lite` backbone.
 
 The student has VGG19's layout with a quarter of its channels. At relu1_1 ... relu5_1 a 1x1 map
-takes its features to the teacher's channels, where they are compared; the maps are dropped after
-training (the idea of Wang et al., Collaborative Distillation, arXiv 2003.08436).
+takes its features to the teacher's channels, where they are compared. The maps are linear, so that
+the student's Gram matrices hold what the teacher's do, and are dropped after training (the idea of Wang et al., Collaborative Distillation, arXiv 2003.08436).
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ class Distillation(keras.Model):
         # The maps predict targets of rms 1: fresh weights are then of the right size.
         self.scales = {k: float(np.sqrt(np.mean(np.square(v)))) for k, v in targets.items()}
         self.maps = {
-            layer: keras.layers.Conv2D(
-                targets[layer].shape[-1], 1, activation="relu", name=f"{layer}_map"
-            )
+            layer: keras.layers.Conv2D(targets[layer].shape[-1], 1, name=f"{layer}_map")
             for layer in backbones.STYLE_LAYERS
         }
         self.trackers = {layer: keras.metrics.Mean(name=layer) for layer in self.maps}

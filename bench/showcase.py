@@ -1,0 +1,46 @@
+"""The README's picture: example photos in example styles, Fast above Quality.
+
+`python -m bench.showcase [OUT]`
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+import nst_demo
+from bench.pictures import cell
+from nst_demo import images
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PHOTOS = ("astronaut", "cat", "pagoda")
+STYLES = ("starry-swirl", "stained-glass", "great-waves", "watercolour-garden", "linocut")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    default = Path(__file__).parents[1] / "docs" / "showcase.jpg"
+    parser.add_argument("output", type=Path, nargs="?", default=default)
+    parser.add_argument("--iterations", type=int, default=150)
+    arguments = parser.parse_args()
+    arguments.output.parent.mkdir(exist_ok=True)
+    styles = [images.open_picture(EXAMPLES / f"styles/{name}.webp").rgb for name in STYLES]
+    white = np.ones_like(cell(styles[0]))
+    rows = [[white, *map(cell, styles)]]
+    for name in PHOTOS:
+        photo = images.open_picture(EXAMPLES / f"photos/{name}.jpg").rgb
+        fast = [cell(nst_demo.stylize(photo, style)) for style in styles]
+        rows.append([cell(photo), *fast])
+        slow = (
+            nst_demo.stylize(photo, style, method="gatys", iterations=arguments.iterations)
+            for style in styles
+        )
+        rows.append([white, *map(cell, slow)])
+    sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    images.save_image(arguments.output, images.fit(sheet, 1680))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Pictures between gradio and the library: uploads in, examples, results out.
+
+Uploads stay the files they were, so that our own opener sees their orientation, depth, alpha and
+size. Results are written once per request into gradio's cache, in a folder of their own, where
+`delete_cache` removes them a day later.
+"""
+
+from __future__ import annotations
+
+import html
+import secrets
+from abc import ABCMeta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+from gradio.component_meta import ComponentMeta
+from gradio.data_classes import ImageData
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from nst_demo import images
+from nst_demo.errors import StyleTransferError
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+SHOWN_BY_BROWSERS = {"JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF"}
+DISPLAY_SIZE = 1600  # px, long side of what the page shows; the download has every pixel
+THUMBNAIL_SIZE = 192  # px, twice what the page shows, for sharp screens
+
+
+class _NoStubFile(ComponentMeta):
+    """Gradio's metaclass writes a .pyi beside the source of every subclass; this one does not."""
+
+    def __new__(cls, name, bases, attrs):
+        return ABCMeta.__new__(cls, name, bases, attrs)
+
+
+class PictureInput(gr.Image, metaclass=_NoStubFile):
+    """gr.Image that hands over the very file that was uploaded, and decodes nothing.
+
+    gr.Image opens an upload with Pillow before any handler runs, so a broken one ends in a toast
+    that says only "Error", and some kinds arrive re-encoded.
+    """
+
+    is_template = True  # the page shows it as gr.Image
+
+    def preprocess(self, payload: ImageData | None) -> str | None:
+        return payload.path if payload else None
+
+
+@dataclass(frozen=True)
+class Example:
+    path: Path
+
+    @cached_property
+    def caption(self) -> str:
+        return self.path.stem.replace("-", " ").replace("_", " ")
+
+    def thumbnail(self) -> Image.Image:
+        with Image.open(self.path) as image:
+            image.thumbnail((2 * THUMBNAIL_SIZE, 2 * THUMBNAIL_SIZE))
+            side = min(image.size)
+            left, top = (image.width - side) // 2, (image.height - side) // 2
+            square = image.convert("RGB").crop((left, top, left + side, top + side))
+            return square.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.LANCZOS)
+
+
+def list_examples(kind: str, first: str = "") -> list[Example]:
+    """The pictures of examples/<kind>/ by name, with the one named `first` moved to the front."""
+    folder = EXAMPLES / kind
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+    return [Example(p) for p in sorted(paths, key=lambda p: p.stem != first)]
+
+
+def cache_file(name: str, data: bytes) -> str:
+    """Write `data` where gradio serves it from, under a path nobody can guess; returns the path."""
+    folder = Path(get_upload_folder()) / secrets.token_hex(16)
+    folder.mkdir(parents=True)
+    path = folder / name
+    path.write_bytes(data)
+    return str(path)
+
+
+def display_file(rgb: np.ndarray, name: str) -> str:
+    """A JPEG of (H, W, 3) for the page, shrunk to what a screen shows."""
+    return cache_file(f"{name}.jpg", images.encode(images.fit(rgb, DISPLAY_SIZE), None, "JPEG"))
+
+
+def download_name(photo: str | None, style: str | None) -> str:
+    """Such as pagoda-starry-swirl.png."""
+    return f"{Path(photo or 'photo').stem[:60]}-{Path(style or 'style').stem[:60]}.png"
+
+
+def receive(path: str | None, what: str) -> str | None:
+    """Check an upload; returns what the page can show: the upload itself, or a copy as WebP or PNG.
+
+    Raises StyleTransferError if it is no picture that can be used.
+    """
+    if path is None:
+        return None
+    picture = images.open_picture(path, what=what)
+    with Image.open(path) as image:
+        if image.format in SHOWN_BY_BROWSERS and image.mode in ("RGB", "RGBA", "L", "P", "LA", "1"):
+            return path
+    kind = "WEBP" if max(picture.rgb.shape) <= 16_383 else "PNG"
+    data = images.encode(picture.rgb, picture.alpha, kind)
+    return cache_file(f"{Path(path).stem}.{kind.lower()}", data)
+
+
+def pixel_size(path: str | None) -> tuple[int, int] | None:
+    """(height, width) by the file's header, None if it cannot be told."""
+    if path is None:
+        return None
+    try:
+        with Image.open(path, formats=images.FORMATS) as image:
+            return image.height, image.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def toast(error: StyleTransferError) -> gr.Error:
+    """The error as a toast; its text may hold a file's name, and gradio renders HTML there."""
+    return gr.Error(html.escape(str(error), quote=False), print_exception=False)
+
+
+def warn(error: StyleTransferError) -> None:
+    """A toast that lets the handler go on, to put the previous picture back."""
+    gr.Warning(html.escape(str(error), quote=False))
+
+
+def thumbnails(examples: Sequence[Example]) -> list[tuple[Image.Image, str]]:
+    return [(example.thumbnail(), example.caption) for example in examples]

@@ -80,12 +80,16 @@ def iterate(
         raise StyleTransferError(f"The method {method!r} has no steps; use stylize.")
     photo, styles = _pictures(content, style)
     normalised_weights(values.style_weights, len(styles))
-    return _steps(chosen, photo, styles, values)
+    return _steps(chosen.iterate, photo, styles, values)
 
 
-def _steps(chosen: Method, photo: np.ndarray, styles: list[np.ndarray], values: Any):
-    assert chosen.iterate is not None
-    yield from chosen.iterate(photo, styles, values, _fast_start(photo, styles, values))
+def _steps(
+    iterate_method: Callable[..., Iterator[Step]],
+    photo: np.ndarray,
+    styles: list[np.ndarray],
+    values: Any,
+) -> Iterator[Step]:
+    yield from iterate_method(photo, styles, values, _fast_start(photo, styles, values))
 
 
 def expected_seconds(method: str, height: int, width: int, **options: Any) -> float | None:
@@ -122,7 +126,7 @@ def _options(method: str, options: dict[str, Any]) -> Any:
         return kind(**options)
     except StyleTransferError:
         raise
-    except (TypeError, ValueError) as error:  # a value of another type, met while checking its range
+    except (TypeError, ValueError) as error:  # a value of another type, met by a range check
         raise StyleTransferError(f"An option of {method!r} has a wrong type: {error}.") from error
 
 

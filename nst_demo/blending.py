@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def normalised_weights(weights: Sequence[float] | None, styles: int) -> np.ndarr
     """
     if weights is None:
         return np.full(styles, 1.0 / styles, "float32")
-    given = [weights] if np.isscalar(weights) else list(weights)
+    given: list[Any] = [weights] if np.isscalar(weights) else list(weights)
     if len(given) != styles:
         raise StyleTransferError(
             f"{styles} styles were given {len(given)} weights; give one weight for each style."

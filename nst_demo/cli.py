@@ -54,9 +54,10 @@ def _native_log_dropped() -> Iterator[None]:
         os.close(kept)
 
 
-def _load_tensorflow() -> None:
+def _load_keras() -> None:
+    """Loads Keras and with it its backend."""
     with _native_log_dropped():
-        importlib.import_module("tensorflow")
+        importlib.import_module("keras")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,7 +130,7 @@ def _stylize(parsed: argparse.Namespace) -> None:
     options = {field: value for field, value in options.items() if value is not None}
     photo = images.open_picture(parsed.photo, what="photo")
     styles = [images.open_picture(style, what="style").rgb for style in parsed.style]
-    _load_tensorflow()
+    _load_keras()
     with _ProgressBar() as bar:
         result = nst_demo.stylize(
             photo.rgb, styles, method=parsed.method, on_step=bar.show, **options
@@ -191,7 +192,7 @@ def _add_training(
 
 
 def _run_options(parsed: argparse.Namespace):
-    _load_tensorflow()
+    _load_keras()
     from nst_demo.training.loop import RunOptions
 
     if not parsed.output.name.endswith(".weights.h5"):

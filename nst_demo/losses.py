@@ -58,6 +58,11 @@ def structure_loss(features, content_features):
     return ops.mean(ops.square(instance_normalise(features) - instance_normalise(content_features)))
 
 
+def out_of_range(image):
+    """Mean squared excess of values below 0 or above 1."""
+    return ops.mean(ops.square(image - ops.clip(image, 0.0, 1.0)))
+
+
 def total_variation(image):
     """Mean squared difference of neighbouring pixels of (B, H, W, C): vertical plus horizontal."""
     vertical = image[:, 1:] - image[:, :-1]

@@ -127,20 +127,23 @@ def on_device() -> Iterator[None]:
 
 
 class Pace:
-    """Seconds that a unit of work takes on this machine, by key; the latest runs count most."""
+    """Seconds that a unit of work takes on this machine, by key.
+
+    The fastest of the last runs counts: the others waited for a compilation at a new size.
+    """
+
+    RUNS = 5
 
     def __init__(self):
-        self._seconds: dict[Hashable, float] = {}
+        self._runs: dict[Hashable, deque[float]] = {}
 
     def record(self, key: Hashable, units: float, seconds: float) -> None:
-        new = seconds / units
-        old = self._seconds.get(key, new)
-        self._seconds[key] = 0.5 * old + 0.5 * new
+        self._runs.setdefault(key, deque(maxlen=self.RUNS)).append(seconds / units)
 
     def expected(self, key: Hashable, units: float) -> float | None:
         """Seconds for `units`, None before the first record."""
-        pace = self._seconds.get(key)
-        return None if pace is None else pace * units
+        runs = self._runs.get(key)
+        return min(runs) * units if runs else None
 
 
 pace = Pace()

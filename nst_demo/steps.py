@@ -14,7 +14,8 @@ class Step:
     Attributes:
         iteration: loss evaluations done, 0 at the start.
         iterations: evaluations planned.
-        losses: weighted losses of `image` by part: total, content, style, variation.
+        losses: weighted losses of `image` by part: total, content, style,
+            variation, and range (values outside [0, 1]).
         image: the best image so far, float32 (h, w, 3) in [0, 1], at the size worked at.
         seconds: since the start.
     """

@@ -9,7 +9,9 @@ photo, style and backbone:
   may have different sizes.
 - The content loss (eq. 1) compares instance-normalised features: structure without the photo's
   contrast and colour, which the style is meant to change.
-- It starts from the photo, not from noise, unless told otherwise, and adds total variation.
+- It starts from the fast mode's result, not from noise, unless told otherwise.
+- It adds total variation, and a penalty on values outside [0, 1]: those are cut off in the end,
+  and without it a bright sky drifts beyond white, where nothing is painted any more.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ CONTENT_LAYER = "block4_conv1"
 # What a weight of 1 stands for: values at which the parts balance for most pairs of pictures.
 CONTENT_SCALE = 0.1
 VARIATION_SCALE = 0.5
+RANGE_SCALE = 10.0
 MAX_SIZE = 2048  # px
 PREVIEW_EVERY = 5  # evaluations
 
@@ -49,7 +52,8 @@ class Options:
         style_weight: how strongly the style is followed.
         tv_weight: smoothness (total variation).
         layer_weights: share of relu1_1 ... relu5_1 in the style: fine texture ... large shapes.
-        init: start from the photo ("content"), from noise, or from the fast mode's result.
+        init: start from the photo ("content"), from noise, or from the fast mode's result, which
+            the caller hands over as `init_image` (`nst_demo.stylize` does).
         optimizer: lbfgs, or adam (steadier, slower).
         learning_rate: of adam, in units of the [0, 1] range; None for 0.02.
         seed: of the noise.
@@ -65,7 +69,7 @@ class Options:
     style_weight: float = 1.0
     tv_weight: float = 1.0
     layer_weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0, 1.0)
-    init: Init = "content"
+    init: Init = "fast"
     optimizer: Optimizer = "lbfgs"
     learning_rate: float | None = None
     seed: int = 0
@@ -145,6 +149,7 @@ class _Compiled:
                     tf.reduce_mean(tf.square(structure - content)),
                     tf.reduce_sum(tf.stack(style) * layer_weights),
                     losses.total_variation(image),
+                    losses.out_of_range(image),
                 ]
             )
 
@@ -154,7 +159,7 @@ class _Compiled:
                 content_spec,
                 [tf.TensorSpec([1, c, c]) for c in channels],
                 tf.TensorSpec([len(channels)]),
-                tf.TensorSpec([3]),
+                tf.TensorSpec([4]),
             ]
         )
         def evaluate(image, content, grams, layer_weights, weights):
@@ -191,6 +196,7 @@ class Objective:
                 CONTENT_SCALE * options.content_weight,
                 options.style_weight,
                 VARIATION_SCALE * options.tv_weight,
+                RANGE_SCALE,
             ],
             "float32",
         )
@@ -205,7 +211,7 @@ class Objective:
             sum(share * gram for share, gram in zip(shares, layer, strict=True))
             for layer in zip(*grams, strict=True)
         ]
-        self.parts = np.zeros(3, "float32")
+        self.parts = np.zeros(4, "float32")
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         with models.on_device():
@@ -220,9 +226,9 @@ class Objective:
 
     def losses(self) -> dict[str, float]:
         """The weighted parts of the last evaluation."""
-        content, style, variation = map(float, self.parts)
-        total = content + style + variation
-        return {"total": total, "content": content, "style": style, "variation": variation}
+        names = ("content", "style", "variation", "range")
+        parts = dict(zip(names, map(float, self.parts), strict=True))
+        return {"total": sum(parts.values()), **parts}
 
 
 def _start(content: np.ndarray, options: Options, init_image: np.ndarray | None) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from nst_demo import backbones
+from nst_demo.errors import StyleTransferError
 from nst_demo.methods import adain
 from nst_demo.training import data, loop
 from nst_demo.training.teachers import Teacher
@@ -78,7 +79,12 @@ def train(
     network = adain.AdaINNetwork()
     network.build()
     if output.exists():
-        network.load_weights(output)
+        try:
+            network.load_weights(output)
+        except (OSError, ValueError) as error:
+            raise StyleTransferError(
+                f"{output} holds no weights of this network; give another name or delete it."
+            ) from error
     folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
     loss_network = Teacher(loss_networks, backbones.STYLE_LAYERS)
     model = AdaINTraining(network, loss_network, weights or adain.ObjectiveWeights())

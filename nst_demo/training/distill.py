@@ -2,7 +2,8 @@
 
 The student has VGG19's layout with a quarter of its channels. At relu1_1 ... relu5_1 a 1x1 map
 takes its features to the teacher's channels, where they are compared. The maps are linear, so that
-the student's Gram matrices hold what the teacher's do, and are dropped after training (the idea of Wang et al., Collaborative Distillation, arXiv 2003.08436).
+the student's Gram matrices hold what the teacher's do, and are dropped after training (the idea of
+Wang et al., Collaborative Distillation, arXiv 2003.08436).
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def balance(network: keras.Model, pictures: np.ndarray) -> None:
     incoming = np.ones(3, "float32")
     for name, features in network(pictures).items():
         mean = np.mean(ops.convert_to_numpy(ops.cast(features, "float32")), axis=(0, 1, 2))
-        mean = np.maximum(mean, 1e-2 * mean.max())  # a channel that is nearly always silent
+        # The floor is for a channel that is nearly always silent, and a layer that always is.
+        mean = np.maximum(mean, 1e-2 * mean.max() or 1.0)
         layer = network.get_layer(name)
         kernel, bias = layer.get_weights()
         layer.set_weights([kernel * incoming[:, None] / mean, bias / mean])

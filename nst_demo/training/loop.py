@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import time
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +58,18 @@ class RunOptions:
             )
 
 
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz`. StyleTransferError where it is missing, damaged or none."""
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in arrays}
+    # What NumPy and zipfile raise on damaged bytes; a lone `.npy` array is no context manager.
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise StyleTransferError(
+            f"{path} cannot be read as .npz ({error}); give another or delete it."
+        ) from error
+
+
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """All or nothing: written aside, then renamed over `path`."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -92,17 +106,16 @@ class Checkpoint:
         """The step to go on from: 0 where there is no checkpoint yet."""
         if not self.path.exists():
             return 0
-        with np.load(self.path) as arrays:
-            state = self._state()
-            same = all(n in arrays and arrays[n].shape == v.shape for n, v in state)
-            if not same or len(arrays.files) != len(state) + len(self.average):
-                raise StyleTransferError(
-                    f"{self.path} is a checkpoint of another architecture; "
-                    "give another folder or delete it."
-                )
-            for name, variable in state:
-                variable.assign(arrays[name])
-            self.average = [arrays[f"average{i:03d}"] for i in range(len(self.average))]
+        arrays, state = read_npz(self.path), self._state()
+        same = all(n in arrays and arrays[n].shape == v.shape for n, v in state)
+        if not same or len(arrays) != len(state) + len(self.average):
+            raise StyleTransferError(
+                f"{self.path} is a checkpoint of another architecture; "
+                "give another folder or delete it."
+            )
+        for name, variable in state:
+            variable.assign(arrays[name])
+        self.average = [arrays[f"average{i:03d}"] for i in range(len(self.average))]
         return int(self.model.optimizer.iterations)
 
     def update_average(self, decay: float) -> None:
@@ -156,6 +169,10 @@ class _Progress(keras.callbacks.Callback):
             self._save()
 
     def _save(self):
+        if not all(np.isfinite(np.array(w)).all() for w in self.model.trainable_variables):
+            self.failure = f"The weights are not finite at step {self.step}"
+            self.model.stop_training = True
+            return
         self.checkpoint.save()
         current = self.checkpoint.apply_average()
         self.export()
@@ -203,7 +220,12 @@ def train(
     )
     model.compile(optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0))
     model.optimizer.build(model.trainable_variables)
-    run.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StyleTransferError(
+            f"The folder {run.folder} cannot be made ({error.strerror}); choose another."
+        ) from error
     checkpoint = Checkpoint(run.folder / "checkpoint.npz", model)
     first = checkpoint.restore()
     if first >= run.steps:
@@ -221,15 +243,17 @@ def train(
 def save_weights(network: keras.Model, path: Path) -> None:
     """`network`'s weights as a float16 `.weights.h5`, written aside and renamed."""
     aside = path.with_name(f"part-{os.getpid()}-{path.name}")
+    half = aside.with_suffix(".half")
     try:
         network.save_weights(aside)
-        with h5py.File(aside) as full, h5py.File(half := aside.with_suffix(".half"), "w") as file:
+        with h5py.File(aside) as full, h5py.File(half, "w") as file:
             full.visititems(lambda name, item: _copy_half(file, name, item))
         os.replace(half, path)
     except OSError as error:
         raise StyleTransferError(f"Cannot write {path} ({error}).") from error
     finally:
-        aside.unlink(missing_ok=True)
+        for rest in (aside, half):
+            rest.unlink(missing_ok=True)
 
 
 def _copy_half(file: h5py.File, name: str, item: h5py.Group | h5py.Dataset) -> None:

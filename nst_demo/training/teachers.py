@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from nst_demo import backbones
 from nst_demo.errors import StyleTransferError
+from nst_demo.training.loop import read_npz
 
 
 class ReflectionPadding(keras.layers.Layer):
@@ -23,17 +23,9 @@ class ReflectionPadding(keras.layers.Layer):
         return keras.ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path) as arrays:
-            return {name: arrays[name] for name in arrays}
-    except (OSError, ValueError) as error:
-        raise StyleTransferError(f"The teacher {path} cannot be read as .npz ({error}).") from error
-
-
 def from_npz(path: str | Path) -> keras.Model:
     """The network in an `.npz` file: (B, H, W, 3) -> {block1_conv1: (B, h, w, C), ...}."""
-    arrays = _read_npz(Path(path))
+    arrays = read_npz(Path(path))
     names = sorted(name[:-7] for name in arrays if re.fullmatch(r"conv[1-5]_\d/kernel", name))
     if not names or "conv0/kernel" not in arrays:
         raise StyleTransferError(

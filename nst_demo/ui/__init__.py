@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from nst_demo.ui import backend, stylize_tab
+from nst_demo.ui import api, backend, stylize_tab
 
 HEADER = """
 <h1>Neural <em>Style</em> Transfer</h1>
@@ -23,4 +23,5 @@ def build_demo() -> gr.Blocks:
                 device_kind=backend.device_kind,
                 expected_seconds=backend.expected_seconds,
             )
+        api.build(stylize=backend.stylize)
     return demo

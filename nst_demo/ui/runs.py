@@ -34,7 +34,7 @@ class QualityOptions:
     content_weight: float = 1.0
     tv_weight: float = 1.0
     layer_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
-    init: str = "fast"  # the library's default is "content", which keeps more of the colours
+    init: str = "fast"
     optimizer: str = "lbfgs"
     backbone: str = "lite"
     iterations: int = 150

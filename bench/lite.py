@@ -65,7 +65,7 @@ def main() -> None:
         for layer, features in student(picture).items():
             target = np.asarray(targets[layer], "float64").reshape(-1, targets[layer].shape[-1])
             guess = with_one(features) @ maps[layer]
-            errors[layer].append(np.linalg.norm(guess - target) / np.linalg.norm(target))
+            errors[layer].append(float(np.linalg.norm(guess - target) / np.linalg.norm(target)))
     report(
         "lite",
         [

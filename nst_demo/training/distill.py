@@ -8,7 +8,7 @@ Wang et al., Collaborative Distillation, arXiv 2003.08436).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,46 @@ from keras import ops
 from nst_demo import backbones, losses
 from nst_demo.training import data, loop
 from nst_demo.training.teachers import Teacher
+
+CALIBRATION = 32  # batches from which the folded statistics are taken
+
+
+def normalised_student() -> keras.Model:
+    """`lite` with batch normalisation before each ReLU: (B, H, W, 3) -> {layer: features}.
+
+    Without it, Adam's first steps silence half of the channels for good. `fold` takes it out.
+    """
+    image = keras.Input((None, None, 3))
+    x = image
+    features = {}
+    for layer in backbones.build("lite").layers[1:]:
+        convolution = isinstance(layer, keras.layers.Conv2D)
+        settings = layer.get_config()
+        if convolution:
+            settings |= {"activation": None, "use_bias": False}
+        x = type(layer).from_config(settings)(x)
+        if convolution:
+            x = keras.layers.BatchNormalization(momentum=0.9, name=f"{layer.name}_norm")(x)
+            x = features[layer.name] = keras.layers.ReLU()(x)
+    return keras.Model(image, features)
+
+
+def fold(student: keras.Model, pictures: Iterable[Any]) -> keras.Model:
+    """A `lite` that computes what `student` does, its normalisation folded into the weights.
+
+    The statistics are taken from the batches in `pictures`, as the weights may be averaged ones,
+    for which those of the training do not hold.
+    """
+    for batch in pictures:
+        student(batch, training=True)
+    network = backbones.build("lite")
+    for name in network.output:
+        norm = student.get_layer(f"{name}_norm")
+        gamma, beta, mean, variance = norm.get_weights()
+        scale = gamma / np.sqrt(variance + norm.epsilon)
+        (kernel,) = student.get_layer(name).get_weights()
+        network.get_layer(name).set_weights([kernel * scale, beta - mean * scale])
+    return network
 
 
 class Distillation(keras.Model):
@@ -78,35 +118,6 @@ def balance(network: keras.Model, pictures: np.ndarray) -> None:
         incoming = mean
 
 
-def revive(network: keras.Model, pictures: np.ndarray, seed: int) -> int:
-    """Gives channels that never fire on `pictures` fresh weights; returns how many there were.
-
-    A ReLU that is 0 everywhere gets no gradient and is lost. Its outgoing weights are set to 0, so
-    the network computes what it did before, and can learn to use the channel.
-    """
-    rng = np.random.default_rng(seed)
-    features = network(pictures)
-    names, count = list(features), 0
-    for name, following in zip(names, [*names[1:], None], strict=True):
-        mean = np.mean(ops.convert_to_numpy(ops.cast(features[name], "float32")), axis=(0, 1, 2))
-        dead = mean < 1e-3 * mean.max()
-        if not dead.any():
-            continue
-        count += int(dead.sum())
-        layer = network.get_layer(name)
-        kernel, bias = layer.get_weights()
-        # As strong as the channels that work: activations have grown since the initialisation.
-        spread = kernel[..., ~dead].std()
-        kernel[..., dead] = rng.normal(0.0, spread, kernel[..., dead].shape)
-        bias[dead] = 0.0
-        layer.set_weights([kernel, bias])
-        if following is not None:
-            kernel, bias = network.get_layer(following).get_weights()
-            kernel[:, :, dead] = 0.0
-            network.get_layer(following).set_weights([kernel, bias])
-    return count
-
-
 def distill(
     photos: str | Path,
     styles: str | Path,
@@ -125,7 +136,7 @@ def distill(
         keras.config.set_dtype_policy("mixed_bfloat16")
     keras.utils.set_random_seed(run.seed)
     folders = [data.PictureFolder(f, run.crop) for f in (photos, styles)]
-    student = backbones.build("lite")
+    student = normalised_student()
 
     def batches(first: int, last: int) -> keras.utils.PyDataset:
         return data.MixedCropBatches(
@@ -136,15 +147,11 @@ def distill(
     model = Distillation(student, Teacher(teachers, backbones.STYLE_LAYERS), sample)
     model(sample)
 
+    calibration = [batches(first, first + 1)[0][0] for first in range(CALIBRATION)]
+
     def export() -> None:
-        balanced = backbones.build("lite")
-        balanced.set_weights(student.get_weights())
-        balance(balanced, sample)
-        loop.save_weights(balanced, output)
+        network = fold(student, calibration)
+        balance(network, sample)
+        loop.save_weights(network, output)
 
-    def prepare() -> None:
-        revived = revive(student, sample, run.seed)
-        if revived:
-            print(f"{revived} silent channels were given fresh weights.")
-
-    loop.train(model, batches, run, export, prepare)
+    loop.train(model, batches, run, export)

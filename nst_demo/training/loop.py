@@ -200,7 +200,6 @@ def train(
     batches: Callable[[int, int], keras.utils.PyDataset],
     run: RunOptions,
     export: Callable[[], None],
-    prepare: Callable[[], None] = lambda: None,
 ) -> None:
     """Trains a built `model` (with `compute_loss`) by Adam, from its last checkpoint if any.
 
@@ -208,9 +207,7 @@ def train(
         batches: (first, last) -> the batches of those steps.
         export: called with the averaged weights in place at each checkpoint: saves the network,
             writes previews.
-        prepare: called once, with the weights to start from in place.
     """
-    # The warm-up spares ReLUs: large first steps of Adam silence channels for good.
     schedule = keras.optimizers.schedules.CosineDecay(
         0.05 * run.learning_rate,
         run.steps,
@@ -231,7 +228,6 @@ def train(
     if first >= run.steps:
         print(f"Nothing to do: {first} of {run.steps} steps are done.")
         return
-    prepare()
     progress = _Progress(run, checkpoint, first, export)
     model.fit(batches(first, run.steps), epochs=1, verbose=0, callbacks=[progress], shuffle=False)
     if progress.failure:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-import gradio as gr
 import numpy as np
+from gradio import events
 from gradio.data_classes import FileData
 
 from nst_demo import images
@@ -32,4 +32,4 @@ def build(*, stylize: Callable[..., np.ndarray]) -> None:
                 path=files.cache_file(name, images.encode(result, picture.alpha, "PNG"))
             )
 
-    gr.api(endpoint, api_name="stylize", concurrency_id="fast", concurrency_limit=2)
+    events.api(endpoint, api_name="stylize", concurrency_id="fast", concurrency_limit=2)

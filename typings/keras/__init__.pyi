@@ -1,4 +1,4 @@
-# Keras infers `None` for most of its operations and TensorFlow exports lazily: both are left untyped.
+# Left untyped: Keras infers `None` for most operations, TensorFlow exports lazily.
 from typing import Any
 
 def __getattr__(name: str) -> Any: ...

@@ -1,0 +1,73 @@
+"""The endpoint for programs, on the running server: gradio_client, and raw HTTP as a stranger."""
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from nst_demo import images
+
+
+@pytest.fixture(scope="module")
+def client(url: str) -> Client:
+    return Client(url, verbose=False)
+
+
+@pytest.fixture
+def style_file(tmp_path: Path, picture) -> Path:
+    images.save_image(tmp_path / "style.png", picture(64, 64))
+    return tmp_path / "style.png"
+
+
+def call(url: str, data: list[object]) -> str:
+    """What the server says to a hand-written call of /stylize."""
+    address = f"{url}gradio_api/call/stylize"
+    headers = {"Content-Type": "application/json"}
+    body = json.dumps({"data": data}).encode()
+    request = urllib.request.Request(address, body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            event = json.load(answer)["event_id"]
+        with urllib.request.urlopen(f"{address}/{event}", timeout=60) as answer:
+            return answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return f"event: error {error.code}"
+
+
+def test_returns_a_png_of_the_photos_size_with_its_alpha(client, tmp_path, picture, style_file):
+    alpha = np.ones((101, 67), "float32")
+    alpha[:, :30] = 0
+    images.save_image(tmp_path / "photo.png", picture(101, 67), alpha)
+    photo, style = handle_file(tmp_path / "photo.png"), handle_file(style_file)
+    path = client.predict(photo, style, 0.8, api_name="/stylize")
+    with Image.open(path) as result:
+        assert (result.format, result.size, result.mode) == ("PNG", (67, 101), "RGBA")
+        np.testing.assert_array_equal(np.asarray(result)[..., 3], np.uint8(255 * alpha))
+
+
+def test_bad_input_is_one_sentence_and_the_next_request_works(client, tmp_path, style_file):
+    (tmp_path / "note.png").write_text("no picture")
+    with pytest.raises(AppError, match="is not a picture") as caught:
+        client.predict(handle_file(tmp_path / "note.png"), handle_file(style_file), 1.0)
+    assert "\n" not in str(caught.value)
+    style = handle_file(style_file)
+    with pytest.raises(AppError, match="strength is 7"):
+        client.predict(style, style, 7, api_name="/stylize")
+    assert client.predict(style, style, 1.0, api_name="/stylize")
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", str(Path(__file__))])
+def test_files_of_the_server_are_out_of_reach(url, path):
+    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    assert "event: error" in call(url, [file, file, 1.0])
+
+
+def test_private_addresses_are_not_fetched(url):
+    file = {"path": f"{url}config", "meta": {"_type": "gradio.FileData"}}
+    assert "event: error" in call(url, [file, file, 1.0])

@@ -1,0 +1,293 @@
+"""The shared models under many threads: built once, a fair device, no retracing."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nst_demo import models
+from nst_demo.errors import StyleTransferError
+from nst_demo.methods import adain, gatys
+
+PATIENCE = 60  # seconds after which a test gives up instead of hanging; never waited for
+
+
+def start(work: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def finish(*threads: threading.Thread) -> None:
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    tick = threading.Event()
+    for _ in range(100 * PATIENCE):
+        if condition():
+            return
+        tick.wait(0.01)
+    pytest.fail("waited in vain")
+
+
+@pytest.fixture
+def keys() -> Iterator[Callable[[], object]]:
+    """Makes keys that nobody else uses; what was built for them is forgotten afterwards."""
+    made: list[object] = []
+
+    def make() -> object:
+        made.append(key := ("test", object()))
+        return key
+
+    yield make
+    for key in made:
+        models._built.pop(key, None)
+        models._building.pop(key, None)
+
+
+# ---- shared ------------------------------------------------------------------------------------
+
+
+def test_eight_threads_share_one_build(keys):
+    key, entered, proceed = keys(), threading.Event(), threading.Event()
+    builds, results = [], []
+
+    def build():
+        builds.append(threading.get_ident())
+        entered.set()
+        assert proceed.wait(PATIENCE)
+        return object()
+
+    threads = [start(lambda: results.append(models.shared(key, build))) for _ in range(8)]
+    assert entered.wait(PATIENCE)
+    proceed.set()
+    finish(*threads)
+    assert len(builds) == 1
+    assert len(results) == 8
+    assert len({id(result) for result in results}) == 1
+
+
+def test_a_build_that_fails_is_tried_again(keys):
+    key = keys()
+
+    def fail():
+        raise StyleTransferError("no internet")
+
+    for _ in range(2):
+        with pytest.raises(StyleTransferError, match="no internet"):
+            models.shared(key, fail)
+    assert models.shared(key, lambda: "built") == "built"
+    assert models.shared(key, fail) == "built"
+
+
+def test_those_who_waited_for_a_failing_build_try_themselves(keys):
+    key, entered, proceed = keys(), threading.Event(), threading.Event()
+    outcomes = []
+
+    def fail():
+        entered.set()
+        assert proceed.wait(PATIENCE)
+        raise StyleTransferError("broken")
+
+    def first():
+        with pytest.raises(StyleTransferError):
+            models.shared(key, fail)
+        outcomes.append("failed")
+
+    failing = start(first)
+    assert entered.wait(PATIENCE)
+    waiting = start(lambda: outcomes.append(models.shared(key, lambda: "built")))
+    proceed.set()
+    finish(failing, waiting)
+    assert sorted(outcomes) == ["built", "failed"]
+
+
+def test_another_key_does_not_wait_for_a_slow_build(keys):
+    entered, proceed, in_time = threading.Event(), threading.Event(), []
+
+    def slow():
+        entered.set()
+        in_time.append(proceed.wait(PATIENCE))
+
+    slow_key = keys()
+    thread = start(lambda: models.shared(slow_key, slow))
+    assert entered.wait(PATIENCE)
+    assert models.shared(keys(), lambda: "at once") == "at once"
+    proceed.set()
+    finish(thread)
+    assert in_time == [True]
+
+
+def test_a_build_may_ask_for_another_network(keys):
+    outer, inner = keys(), keys()
+    built = models.shared(outer, lambda: ("outer", models.shared(inner, lambda: "inner")))
+    assert built == ("outer", "inner")
+
+
+def test_none_is_a_result_like_any_other(keys):
+    key = keys()
+    assert models.shared(key, lambda: None) is None
+    assert models.shared(key, lambda: "again") is None
+
+
+def test_another_keras_backend_is_told(keys, monkeypatch):
+    monkeypatch.setattr(models.keras.backend, "backend", lambda: "jax")
+    with pytest.raises(StyleTransferError, match="unset KERAS_BACKEND"):
+        models.shared(keys(), lambda: "never")
+
+
+# ---- the device ----------------------------------------------------------------------------------
+
+
+def test_the_device_is_the_one_tensorflow_sees():
+    gpus = tf.config.list_physical_devices("GPU")
+    device = models.device()
+    assert device.kind == ("GPU" if gpus else "CPU")
+    assert gpus or device.name.startswith("CPU, ")
+    assert models.device() is device
+
+
+def test_fair_lock_serves_in_the_order_of_arrival():
+    lock, served, threads = models.FairLock(), [], []
+
+    def work(number: int):
+        with lock:
+            served.append(number)
+
+    with lock:
+        for number in range(5):
+            threads.append(start(lambda number=number: work(number)))
+            until(lambda count=number + 1: len(lock._waiting) == count)
+        assert served == []
+    finish(*threads)
+    assert served == [0, 1, 2, 3, 4]
+
+
+def test_fair_lock_lets_a_waiter_pass_between_two_turns_of_a_loop():
+    """threading.Lock would let the loop take it again at once."""
+    lock, served = models.FairLock(), []
+
+    def visitor():
+        with lock:
+            served.append("visitor")
+
+    lock.__enter__()
+    thread = start(visitor)
+    until(lambda: len(lock._waiting) == 1)
+    lock.__exit__()
+    with lock:
+        served.append("loop again")
+    finish(thread)
+    assert served == ["visitor", "loop again"]
+
+
+def test_fair_lock_excludes():
+    lock, inside, worst = models.FairLock(), [0], [0]
+
+    def work():
+        for _ in range(200):
+            with lock:
+                inside[0] += 1
+                worst[0] = max(worst[0], inside[0])
+                inside[0] -= 1
+
+    finish(*[start(work) for _ in range(4)])
+    assert worst == [1]
+    assert not lock._taken
+    assert not lock._waiting
+
+
+def test_an_error_inside_releases_the_device():
+    with pytest.raises(RuntimeError, match="mishap"), models.on_device():
+        raise RuntimeError("mishap")
+    with models.on_device():
+        pass
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")]
+)
+def test_too_little_memory_is_told_in_a_sentence(error):
+    with pytest.raises(StyleTransferError, match="choose a smaller size"), models.on_device():
+        raise error
+    assert not models.device_lock._taken
+
+
+def test_pace_is_unknown_at_first_and_then_that_of_the_fastest_of_the_last_runs():
+    pace = models.Pace()
+    assert pace.expected("adain", 100) is None
+    pace.record("adain", 1000, 20.0)  # with the compilation
+    assert pace.expected("adain", 500) == pytest.approx(10.0)
+    assert pace.expected("gatys", 500) is None
+    pace.record("adain", 100, 0.2)
+    pace.record("adain", 1000, 4.0)
+    assert pace.expected("adain", 1000) == pytest.approx(2.0)
+    for _ in range(pace.RUNS):  # the machine became slower
+        pace.record("adain", 100, 1.0)
+    assert pace.expected("adain", 1000) == pytest.approx(10.0)
+
+
+# ---- the networks on it --------------------------------------------------------------------------
+
+
+SIZES = [(32, 32), (67, 101), (48, 80), (101, 67)]
+
+
+def test_fast_mode_is_traced_once_for_all_sizes(picture):
+    for height, width in SIZES:
+        style = picture(width, height)
+        adain.stylize(picture(height, width), [style], adain.Options(strength=height / 200))
+    network = adain._network()
+    assert network.paint.experimental_get_tracing_count() == 1
+    assert network.style_code.experimental_get_tracing_count() == 1
+
+
+def test_quality_mode_is_traced_once_for_all_sizes_and_weights(picture, tiny_backbone):
+    for height, width in SIZES:
+        options = gatys.Options(backbone=tiny_backbone, iterations=1, style_weight=height)
+        gatys.stylize(picture(height, width), [picture(40, 40)] * (1 + height % 2), options)
+    compiled = gatys._compiled(tiny_backbone)
+    for function in (compiled.content_target, compiled.style_target, compiled.evaluate):
+        assert function.experimental_get_tracing_count() == 1
+
+
+def test_a_fast_request_passes_a_running_optimisation(photo, style, tiny_backbone):
+    """The long run goes on for as long as the fast request takes, and ends only after it."""
+    running, stop = threading.Event(), threading.Event()
+    steps_before_stop = []
+
+    def optimise():
+        options = gatys.Options(backbone=tiny_backbone, iterations=100_000, optimizer="adam")
+        for step in gatys.iterate(photo, [style], options):
+            running.set()
+            if stop.is_set():
+                return
+            steps_before_stop.append(step.iteration)
+
+    long_run = start(optimise)
+    assert running.wait(PATIENCE)
+    painted = []
+    fast = start(lambda: painted.append(adain.stylize(photo, [style], adain.Options())))
+    finish(fast)
+    assert long_run.is_alive()
+    stop.set()
+    finish(long_run)
+    assert painted[0].shape == photo.shape
+
+
+def test_threads_get_the_same_pictures_as_one_alone(picture, style):
+    photos = [picture(32 + 8 * i, 40, seed=i) for i in range(4)]
+    alone = [adain.stylize(photo, [style], adain.Options()) for photo in photos]
+    together: list[np.ndarray | None] = [None] * 4
+
+    def work(i: int):
+        together[i] = adain.stylize(photos[i], [style], adain.Options())
+
+    finish(*[start(lambda i=i: work(i)) for i in range(4)])
+    for expected, found in zip(alone, together, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)

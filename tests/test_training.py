@@ -1,0 +1,637 @@
+"""The trainings: data, the loop with its checkpoints, and both networks for a few steps."""
+
+import errno
+import functools
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from PIL import Image
+
+from nst_demo import backbones, images, losses
+from nst_demo.errors import StyleTransferError
+from nst_demo.methods import adain
+from nst_demo.training import adain as train_adain
+from nst_demo.training import data, distill, loop, teachers
+
+
+def numpy(value) -> np.ndarray:
+    return ops.convert_to_numpy(value)
+
+
+# ---- data ----------------------------------------------------------------------------------------
+
+
+def noise(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype="uint8")
+
+
+@pytest.fixture
+def mixed_folder(tmp_path) -> Path:
+    """Four usable pictures, of unusual kinds and in a subfolder, and five that are not."""
+    folder = tmp_path / "mixed"
+    (folder / "deeper").mkdir(parents=True)
+    Image.fromarray(noise(0, 90, 70, 3)).save(folder / "colour.jpg")
+    Image.fromarray(noise(1, 80, 100)).save(folder / "grey.png")
+    Image.fromarray(noise(2, 64, 64, 4)).save(folder / "deeper" / "transparent.webp")
+    deep = noise(3, 70, 70).astype("uint16") * 257
+    Image.fromarray(deep).save(folder / "sixteen bits.png")
+    Image.fromarray(noise(4, 20, 300, 3)).save(folder / "too low.png")
+    Image.fromarray(noise(5, 1, 1, 3)).save(folder / "dot.png")
+    whole = (folder / "colour.jpg").read_bytes()
+    (folder / "broken.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "notes.txt").write_text("no picture")
+    (folder / "empty.png").touch()
+    (folder / ".hidden").write_text("not even tried")
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path) -> tuple[Path, Path]:
+    """A folder of three photos and one of three paintings."""
+    folders = tmp_path / "photos", tmp_path / "styles"
+    rng = np.random.default_rng(0)
+    for folder in folders:
+        folder.mkdir()
+        for i in range(3):
+            soft = images.resize(rng.random((6, 6, 3)).astype("float32"), 80, 96)
+            images.save_image(folder / f"{i}.png", soft)
+    return folders
+
+
+def test_unusable_files_are_skipped_and_counted_once(mixed_folder):
+    folder = data.PictureFolder(mixed_folder, 64)
+    assert len(folder.files) == 9  # the hidden one is not looked at
+    for _ in range(2):
+        usable = {folder.files[i].name for i in range(9) if folder.pixels(i) is not None}
+        assert usable == {"colour.jpg", "grey.png", "transparent.webp", "sixteen bits.png"}
+        assert folder.skipped == 5
+
+
+def test_every_kind_becomes_three_channels_of_8_bits(mixed_folder):
+    folder = data.PictureFolder(mixed_folder, 64)
+    found = {file.name: folder.pixels(i) for i, file in enumerate(folder.files)}
+    assert {p.shape[2] for p in found.values() if p is not None} == {3}
+    assert {p.dtype for p in found.values() if p is not None} == {np.dtype("uint8")}
+    np.testing.assert_array_equal(found["grey.png"][..., 1], noise(1, 80, 100))
+    np.testing.assert_array_equal(found["sixteen bits.png"][..., 2], noise(3, 70, 70))
+
+
+def test_crops_are_windows_of_the_pictures(tmp_path):
+    """A picture of one size only: every crop is it, or its mirror image."""
+    pixels = noise(6, 64, 64, 3)
+    Image.fromarray(pixels).save(tmp_path / "only.png")
+    folder = data.PictureFolder(tmp_path, 64)
+    rng = np.random.default_rng(0)
+    found = [folder.crop(rng, 64) for _ in range(20)]
+    plain = [np.array_equal(crop, pixels) for crop in found]
+    mirrored = [np.array_equal(crop, pixels[:, ::-1]) for crop in found]
+    assert all(a or b for a, b in zip(plain, mirrored, strict=True))
+    assert any(plain)
+    assert any(mirrored)
+
+
+def test_pictures_are_decoded_once_while_they_fit_and_again_when_not(pictures, monkeypatch):
+    decoded = []
+    decode = data.PictureFolder._decode
+    monkeypatch.setattr(
+        data.PictureFolder, "_decode", lambda self, i: decoded.append(i) or decode(self, i)
+    )
+    for room, times in ((1 << 30, 1), (0, 3)):
+        monkeypatch.setattr(data, "CACHE_BYTES", room)
+        decoded.clear()
+        folder = data.PictureFolder(pictures[0], 64)
+        for _ in range(3):
+            folder.pixels(0)
+        assert decoded == [0] * times
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [(None, "is no folder"), ([], "is empty; put pictures"), (["notes.txt"], "1 were tried")],
+)
+def test_a_folder_without_pictures_is_refused(tmp_path, files, words):
+    folder = tmp_path / "photos"
+    if files is not None:
+        folder.mkdir()
+        for name in files:
+            (folder / name).write_text("no picture")
+    with pytest.raises(StyleTransferError, match=words):
+        data.PictureFolder(folder, 64).crop(np.random.default_rng(0), 64)
+
+
+def batches(folders, first: int, last: int, seed: int = 0, kind=data.CropBatches):
+    return kind([data.PictureFolder(f, 64) for f in folders], 64, 2, first, last, seed)
+
+
+def test_a_batch_is_a_crop_of_each_folder_in_the_unit_range(pictures):
+    ((content, style),) = batches(pictures, 0, 5)[3]
+    for crops in (content, style):
+        assert crops.shape == (2, 64, 64, 3)
+        assert crops.dtype == np.float32
+        assert 0 <= crops.min() < crops.max() <= 1
+    assert not np.array_equal(content, style)
+    (both,) = batches(pictures, 0, 5, kind=data.MixedCropBatches)[3]
+    np.testing.assert_array_equal(both, np.concatenate([content, style]))
+
+
+def test_the_batch_of_a_step_does_not_depend_on_where_the_run_began(pictures):
+    whole, resumed = batches(pictures, 0, 10), batches(pictures, 6, 10)
+    assert (len(whole), len(resumed)) == (10, 4)
+    for expected, found in ((whole[6], resumed[0]), (whole[9], resumed[3])):
+        np.testing.assert_array_equal(expected[0], found[0])
+
+
+def test_steps_and_seeds_give_different_batches(pictures):
+    first = batches(pictures, 0, 10)[0][0][0]
+    assert not np.array_equal(first, batches(pictures, 0, 10)[1][0][0])
+    assert not np.array_equal(first, batches(pictures, 0, 10, seed=1)[0][0][0])
+
+
+# ---- teachers ------------------------------------------------------------------------------------
+
+
+def write_teacher(path: Path, channels=(4, 6, 6, 8, 8), seed: int = 0, **changes: Any) -> Path:
+    """Random weights in the documented format, conv1_1 ... conv5_1; `changes` replace arrays."""
+    rng = np.random.default_rng(seed)
+    arrays = {"conv0/kernel": 2 * np.eye(3)[None, None], "conv0/bias": -np.ones(3)}
+    incoming = 3
+    for block, outgoing in enumerate(channels, 1):
+        spread = (2 / (9 * incoming)) ** 0.5
+        arrays[f"conv{block}_1/kernel"] = rng.normal(0, spread, (3, 3, incoming, outgoing))
+        arrays[f"conv{block}_1/bias"] = rng.normal(0, 0.1, outgoing)
+        incoming = outgoing
+    np.savez(path, **(arrays | changes))
+    return path
+
+
+@pytest.fixture
+def teacher(tmp_path) -> Path:
+    return write_teacher(tmp_path / "teacher.npz")
+
+
+def test_an_npz_teacher_computes_what_its_format_says(teacher):
+    arrays = np.load(teacher)
+    image = np.random.default_rng(1).random((1, 32, 37, 3)).astype("float32")
+    found = teachers.from_npz(teacher)(image)
+    x = np.einsum("hwc,cd->hwd", image[0], arrays["conv0/kernel"][0, 0]) + arrays["conv0/bias"]
+    for block in range(1, 6):
+        if block > 1:
+            height, width = (side // 2 * 2 for side in x.shape[:2])
+            x = x[:height, :width].reshape(height // 2, 2, width // 2, 2, -1).max((1, 3))
+        padded = np.pad(x, ((1, 1), (1, 1), (0, 0)), mode="reflect")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
+        kernel, bias = (arrays[f"conv{block}_1/{part}"] for part in ("kernel", "bias"))
+        x = np.maximum(np.einsum("hwcde,deco->hwo", windows, kernel) + bias, 0)
+        np.testing.assert_allclose(numpy(found[f"block{block}_conv1"])[0], x, atol=1e-5)
+
+
+def test_each_layer_comes_from_the_first_teacher_that_has_it(tmp_path, teacher):
+    """Another one up to conv2_1, then the deeper layers of the whole one."""
+    short = write_teacher(tmp_path / "short.npz", channels=(5, 7), seed=1)
+    image = np.random.default_rng(1).random((1, 64, 64, 3)).astype("float32")
+    found = teachers.Teacher([short, teacher], backbones.STYLE_LAYERS)(image)
+    assert [found[layer].shape[-1] for layer in backbones.STYLE_LAYERS] == [5, 7, 6, 8, 8]
+    assert list(found) == list(backbones.STYLE_LAYERS)
+
+
+def test_a_teacher_is_not_trained(teacher):
+    assert teachers.Teacher([teacher], backbones.STYLE_LAYERS).trainable_variables == []
+
+
+def test_a_teacher_without_a_layer_is_refused(tmp_path):
+    short = write_teacher(tmp_path / "short.npz", channels=(5, 7))
+    with pytest.raises(StyleTransferError, match=r"short\.npz has a layer block3_conv1"):
+        teachers.Teacher([short], backbones.STYLE_LAYERS)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text", b"PK\x03\x04 half a zip"])
+def test_a_teacher_that_cannot_be_read_is_refused(tmp_path, content):
+    path = tmp_path / "teacher.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StyleTransferError, match=r"teacher\.npz cannot be read as \.npz"):
+        teachers.from_npz(path)
+
+
+def test_an_npz_of_something_else_is_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", values=np.ones(3))
+    with pytest.raises(StyleTransferError, match="has no arrays conv0/kernel"):
+        teachers.from_npz(tmp_path / "other.npz")
+
+
+# ---- the loop, on a model of four numbers --------------------------------------------------------
+
+
+class Line(keras.Model):
+    """y = w.x, fitted to y = sum(x)."""
+
+    def __init__(self, width: int = 4):
+        super().__init__()
+        self.dense = keras.layers.Dense(1, kernel_initializer="zeros", name="dense")
+        self.dense.build((None, width))
+        self.built = True
+
+    def call(self, x):
+        return self.dense(x)
+
+    def compute_loss(self, x=None, y=None, y_pred: Any = None, sample_weight=None, training=True):
+        return ops.mean(ops.square(y_pred[:, 0] - ops.sum(x, axis=1)))
+
+
+class Numbers(keras.utils.PyDataset):
+    """Batch i is drawn from i; `bad` holds the steps whose batch is NaN."""
+
+    def __init__(self, first: int, last: int, width: int = 4, bad=()):
+        super().__init__()
+        self.first, self.last, self.width, self.bad = first, last, width, bad
+
+    def __len__(self):
+        return self.last - self.first
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(self.first + index)
+        x = rng.normal(size=(8, self.width)).astype("float32")
+        return (x * np.nan if self.first + index in self.bad else x,)
+
+
+def options(folder: Path, **values: Any) -> loop.RunOptions:
+    return loop.RunOptions(folder, **{"steps": 40, "learning_rate": 0.1, **values})
+
+
+def fit(run: loop.RunOptions, width: int = 4, bad=(), model: keras.Model | None = None):
+    """Trains a line in `run.folder`: (the model, (first, last) of its batches, exports)."""
+    model = model or Line(width)
+    asked, exported = [], []
+
+    def numbers(first: int, last: int) -> Numbers:
+        asked.append((first, last))
+        return Numbers(first, last, width, bad)
+
+    def export() -> None:
+        exported.append([np.array(w) for w in model.trainable_variables])
+
+    loop.train(model, numbers, run, export)
+    return model, asked, exported
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays}
+
+
+def test_the_loop_learns_and_exports_the_averaged_weights(tmp_path):
+    model, asked, exported = fit(options(tmp_path / "new" / "run", steps=150))
+    assert asked == [(0, 150)]
+    np.testing.assert_allclose(numpy(model.dense.kernel)[:, 0], 1, atol=0.1)
+    state = read(tmp_path / "new" / "run" / "checkpoint.npz")
+    np.testing.assert_array_equal(state["weight000"], numpy(model.dense.kernel))
+    np.testing.assert_array_equal(state["average000"], exported[-1][0])
+    assert not np.array_equal(exported[-1][0], numpy(model.dense.kernel))
+
+
+def test_the_log_is_a_table(tmp_path):
+    fit(options(tmp_path, steps=100))
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0] == "step,seconds_a_step,loss"
+    assert [line.split(",")[0] for line in lines[1:]] == ["50", "100"]
+    losses_seen = [float(line.split(",")[2]) for line in lines[1:]]
+    assert losses_seen[1] < losses_seen[0]
+
+
+def test_a_run_that_is_stopped_again_and_again_ends_where_an_uninterrupted_one_does(tmp_path):
+    """Weights, Adam's moments, schedule and batches: all go on where they were."""
+    whole, _, exported = fit(options(tmp_path / "whole", steps=12))
+    asked = []
+    for _ in range(2):
+        asked += fit(options(tmp_path / "parts", steps=12, minutes=0))[1]
+    assert asked == [(0, 12), (1, 12)]
+    parts, last, exported_in_parts = fit(options(tmp_path / "parts", steps=12))
+    assert last == [(2, 12)]
+    for a, b in zip(whole.trainable_variables, parts.trainable_variables, strict=True):
+        np.testing.assert_allclose(numpy(a), numpy(b), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(exported[-1][0], exported_in_parts[-1][0], rtol=1e-5, atol=1e-7)
+    assert int(parts.optimizer.iterations) == 12
+
+
+def test_a_finished_run_does_nothing_more(tmp_path, capsys):
+    fit(options(tmp_path, steps=5))
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+    _, asked, exported = fit(options(tmp_path, steps=5))
+    assert (asked, exported) == ([], [])
+    assert "Nothing to do: 5 of 5 steps" in capsys.readouterr().out
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_architecture_is_refused_and_left_alone(tmp_path):
+    fit(options(tmp_path, steps=5))
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+    with pytest.raises(StyleTransferError, match="another architecture; give another folder"):
+        fit(options(tmp_path, steps=10), width=5)
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("keep", [0, 100, -10])
+def test_a_damaged_checkpoint_is_told(tmp_path, keep):
+    fit(options(tmp_path, steps=5))
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(StyleTransferError, match=r"checkpoint\.npz"):
+        fit(options(tmp_path, steps=10))
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
+    """The third step is NaN, and there is a checkpoint after every step."""
+    run = options(tmp_path, steps=10, checkpoint_seconds=-1)
+    with pytest.raises(StyleTransferError, match=r"not finite at step 3: .*checkpoint\.npz"):
+        fit(run, bad={2})
+    state = read(tmp_path / "checkpoint.npz")
+    assert all(np.isfinite(array).all() for array in state.values())
+    for _ in range(2):
+        good, _, _ = fit(options(tmp_path / "good", steps=10, minutes=0))
+    np.testing.assert_allclose(state["weight000"], numpy(good.dense.kernel), rtol=1e-5)
+    _, asked, _ = fit(run)  # with sound data it goes on from there
+    assert asked == [(2, 10)]
+
+
+class Poisoned(Line):
+    """Its loss is finite, its gradient is NaN: the square root's slope at 0, times 0."""
+
+    def compute_loss(self, *inputs, **named):
+        return super().compute_loss(*inputs, **named) + ops.sum(ops.sqrt(0.0 * self.dense.kernel))
+
+
+@pytest.mark.parametrize("checkpoint_seconds", [-1, 1000])
+def test_weights_that_are_not_finite_never_become_a_checkpoint(tmp_path, checkpoint_seconds):
+    with pytest.raises(StyleTransferError, match="not finite"):
+        fit(options(tmp_path, steps=1, checkpoint_seconds=checkpoint_seconds), model=Poisoned())
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
+@pytest.mark.parametrize("failing", ["savez", "replace"])
+def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch, failing):
+    fit(options(tmp_path, steps=5))
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def savez(file, **_):
+        file.write(b"half")
+        raise full
+
+    def replace(*_):
+        raise full
+
+    if failing == "savez":
+        monkeypatch.setattr(loop.np, "savez", savez)
+    else:
+        monkeypatch.setattr(loop.os, "replace", replace)
+    with pytest.raises(StyleTransferError, match="No space left on device"):
+        fit(options(tmp_path, steps=10))
+    monkeypatch.undo()
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+    assert {f.name for f in tmp_path.iterdir()} == {"checkpoint.npz"}
+    assert fit(options(tmp_path, steps=10))[1] == [(5, 10)]
+
+
+def test_a_full_disk_leaves_the_earlier_weights(tmp_path, monkeypatch):
+    path = tmp_path / "lite.weights.h5"
+    path.write_bytes(b"earlier")
+
+    def replace(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(loop.os, "replace", replace)
+    network = backbones.build_network(backbones.Architecture((2,), (1,)), "unit", "small")
+    with pytest.raises(StyleTransferError, match="No space left on device"):
+        loop.save_weights(network, path)
+    assert path.read_bytes() == b"earlier"
+    assert [f.name for f in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StyleTransferError, match="file"):
+        fit(options(tmp_path / "file" / "run"))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"steps": 0}, "at least 1, not 0 and 8"),
+        ({"batch": 0}, "at least 1, not 40 and 0"),
+        ({"crop": 70}, "multiple of 16, at least 64, not 70"),
+        ({"crop": 48}, "not 48"),
+    ],
+)
+def test_run_options_out_of_range_are_refused(tmp_path, values, words):
+    with pytest.raises(StyleTransferError, match=words):
+        options(tmp_path, **values)
+
+
+# ---- balancing channels --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def student() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    return backbones.build_network(backbones.Architecture((4, 6, 6), (2, 1, 1)), "unit", "small")
+
+
+@pytest.fixture
+def crops(picture) -> np.ndarray:
+    return np.stack([picture(64, 64, seed) for seed in range(2)])
+
+
+def test_balance_scales_channels_and_changes_nothing_else(student, crops):
+    before = {k: numpy(v) for k, v in student(crops).items()}
+    distill.balance(student, crops)
+    for layer, features in student(crops).items():
+        found, loudest = numpy(features), before[layer].mean((0, 1, 2)).max()
+        means = before[layer].mean((0, 1, 2))
+        for channel, mean in enumerate(means):
+            if mean < 0.01 * loudest:
+                continue
+            assert found[..., channel].mean() == pytest.approx(1, rel=1e-3)
+            np.testing.assert_allclose(
+                found[..., channel], before[layer][..., channel] / mean, rtol=1e-2, atol=1e-3
+            )
+
+
+def test_balance_of_a_silent_network_stays_finite(student, crops):
+    layer = student.get_layer("block2_conv1")
+    kernel, bias = layer.get_weights()
+    layer.set_weights([0 * kernel, 0 * bias - 1])
+    distill.balance(student, crops)
+    assert all(np.isfinite(w).all() for w in student.get_weights())
+
+
+# ---- the two networks ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_networks(monkeypatch):
+    """Both networks a few channels wide, so that a step takes milliseconds."""
+    small = backbones.Architecture((4, 6, 8, 8, 8), (1, 1, 1, 1, 1))
+    monkeypatch.setitem(backbones.ARCHITECTURES, "lite", small)
+    network = functools.partial(adain.AdaINNetwork, channels=(4, 6, 8), hidden=6)
+    monkeypatch.setattr(adain, "AdaINNetwork", network)
+    monkeypatch.setattr(train_adain, "PREVIEW", (2, 2))
+
+
+@pytest.fixture
+def normalised(small_networks) -> keras.Model:
+    """A `lite` in training, with scales and shifts that are no longer 1 and 0."""
+    student = distill.normalised_student()
+    rng = np.random.default_rng(0)
+    for layer in student.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.gamma.assign(rng.uniform(0.5, 2, layer.gamma.shape))
+            layer.beta.assign(rng.normal(0, 0.5, layer.beta.shape))
+    return student
+
+
+def assert_same_features(found: dict, expected: dict, tolerance: float) -> None:
+    assert list(found) == list(expected) == list(backbones.architecture("lite").layers)
+    for layer, features in expected.items():
+        assert numpy(features).max() > 0.1
+        np.testing.assert_allclose(numpy(found[layer]), numpy(features), atol=tolerance)
+
+
+def test_the_folded_network_computes_what_the_student_does(normalised, crops, picture):
+    network = distill.fold(normalised, [crops, crops[:, ::-1]])
+    other = picture(48, 80, seed=5)[None]
+    assert_same_features(network(other), normalised(other, training=False), 1e-4)
+
+
+def test_the_folded_statistics_are_those_of_the_given_pictures(normalised, crops):
+    """After one batch many times over, the moving average is that batch's own."""
+    network = distill.fold(normalised, [crops] * 150)
+    assert_same_features(network(crops), normalised(crops, training=True), 2e-3)
+
+
+def steps_done(folder: Path) -> int:
+    """Adam's count, the first of the optimizer's variables."""
+    state = read(folder / "checkpoint.npz")
+    return int(state[min(name for name in state if name.startswith("optimizer"))])
+
+
+def run_options(folder: Path, **values: Any) -> loop.RunOptions:
+    return loop.RunOptions(
+        folder, **{"steps": 30, "batch": 2, "crop": 64, "learning_rate": 3e-3, **values}
+    )
+
+
+def test_train_adain_lowers_its_objective_and_writes_what_fast_mode_loads(
+    tmp_path, pictures, teacher, small_networks, monkeypatch, photo, style
+):
+    output, run = tmp_path / "adain.weights.h5", tmp_path / "run"
+
+    def objective() -> float:
+        network = adain.AdaINNetwork()
+        keras.utils.set_random_seed(0)
+        network.build()
+        if output.exists():
+            network.load_weights(output)
+        ((content, style),) = batches(pictures, 100, 101)[0]
+        loss_network = teachers.Teacher([teacher], backbones.STYLE_LAYERS)
+        parts = adain.objective(network, loss_network, content, style)
+        weights = train_adain.asdict(adain.ObjectiveWeights())
+        return sum(weights[name] * float(value) for name, value in parts.items())
+
+    before = objective()
+    train_adain.train(*pictures, [teacher], output, run_options(run))
+    assert steps_done(run) == 30
+    assert objective() < 0.9 * before
+    with Image.open(run / "preview.png") as sheet:
+        assert sheet.size == (3 * (64 - 12), 3 * (64 - 12))
+
+    monkeypatch.setattr(adain.weights, "packaged", lambda name: output)
+    monkeypatch.setattr(adain, "_network", functools.cache(adain._Compiled))
+    painted = adain.stylize(photo, [style], adain.Options())
+    assert painted.shape == photo.shape
+    assert np.isfinite(painted).all()
+
+
+def test_distillation_resumes_lowers_its_loss_and_writes_loadable_weights(
+    tmp_path, pictures, teacher, small_networks
+):
+    output, run = tmp_path / "lite.weights.h5", tmp_path / "run"
+    for minutes, steps in ((0, 1), (None, 100)):
+        options = run_options(run, steps=100, learning_rate=1e-2, minutes=minutes)
+        distill.distill(*pictures, [teacher], output, options)
+        assert steps_done(run) == steps
+    lines = [line.split(",") for line in (run / "log.csv").read_text().splitlines()]
+    assert {"loss", *backbones.STYLE_LAYERS} <= set(lines[0])
+    column = lines[0].index("loss")
+    assert float(lines[2][column]) < 0.9 * float(lines[1][column])
+
+    network = backbones.build("lite")
+    fresh = network.get_weights()
+    network.load_weights(output)
+    assert any(not np.array_equal(a, b) for a, b in zip(fresh, network.get_weights(), strict=True))
+    (sample,) = batches(pictures, 0, 1, kind=data.MixedCropBatches)[0]
+    for features in network(sample).values():
+        assert np.isfinite(numpy(features)).all()
+        assert numpy(features).max() > 0
+
+
+def test_mixed_precision_keeps_float32_weights(
+    tmp_path, pictures, teacher, small_networks, float32_policy
+):
+    output = tmp_path / "lite.weights.h5"
+    run = run_options(tmp_path / "run", steps=3, mixed_precision=True)
+    distill.distill(*pictures, [teacher], output, run)
+    assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    state = read(tmp_path / "run" / "checkpoint.npz")
+    assert {a.dtype for n, a in state.items() if n.startswith("weight")} == {np.dtype("float32")}
+    assert all(np.isfinite(a).all() for a in state.values())
+
+
+def test_weights_of_another_architecture_are_not_trained_on(
+    tmp_path, pictures, teacher, small_networks
+):
+    output = tmp_path / "adain.weights.h5"
+    other = backbones.build_network(backbones.Architecture((2,), (1,)), "unit", "small")
+    loop.save_weights(other, output)
+    before = output.read_bytes()
+    with pytest.raises(StyleTransferError, match=r"adain\.weights\.h5"):
+        train_adain.train(*pictures, [teacher], output, run_options(tmp_path / "run", steps=2))
+    assert output.read_bytes() == before
+
+
+@pytest.mark.parametrize("train", [distill.distill, train_adain.train])
+def test_a_training_without_pictures_is_refused(tmp_path, pictures, teacher, small_networks, train):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(StyleTransferError, match="empty; put pictures"):
+        train(pictures[0], empty, [teacher], tmp_path / "o.weights.h5", run_options(tmp_path / "r"))
+    assert not (tmp_path / "o.weights.h5").exists()
+
+
+def test_saved_weights_are_half_precision_and_load_into_the_same_network(tmp_path, student):
+    path = tmp_path / "small.weights.h5"
+    loop.save_weights(student, path)
+    original = student.get_weights()
+    student.set_weights([0 * w for w in original])
+    student.load_weights(path)
+    for a, b in zip(original, student.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
+    assert not zipfile.is_zipfile(path)
+    assert path.stat().st_size < 40_000
+    assert [f.name for f in tmp_path.iterdir()] == [path.name]
+
+
+def test_the_distillations_error_is_relative(student, teacher):
+    """A student that answers 0 has an error of 1 in every layer, whatever the teacher's scale."""
+    crops = np.random.default_rng(0).random((2, 64, 64, 3)).astype("float32")
+    full = backbones.build_network(
+        backbones.Architecture((4, 4, 4, 4, 4), (1, 1, 1, 1, 1)), "unit", "full"
+    )
+    model = distill.Distillation(full, teachers.Teacher([teacher], backbones.STYLE_LAYERS), crops)
+    nothing = {k: 0 * v for k, v in model(crops).items()}
+    assert float(model.compute_loss(x=crops, y_pred=nothing)) == pytest.approx(1, rel=1e-3)
+    assert losses.relative_error(crops, crops) == 0

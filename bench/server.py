@@ -14,6 +14,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gradio_client import Client, handle_file
@@ -28,6 +30,20 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextmanager
+def running_app() -> Iterator[tuple[int, str]]:
+    """app.py in a process of its own: its number and its address, which may not answer yet."""
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env=os.environ | {"GRADIO_SERVER_PORT": str(port)}
+    )
+    try:
+        yield server.pid, f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def peak_megabytes(pid: int) -> float:
@@ -51,18 +67,9 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=50)
     parser.add_argument("--size", type=int, default=1024)
     arguments = parser.parse_args()
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
     started = time.monotonic()
-    server = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=ROOT, env=os.environ | {"GRADIO_SERVER_PORT": str(port)}
-    )
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            measure(server.pid, url, started, Path(folder), arguments.size, arguments.pictures)
-    finally:
-        server.terminate()
-        server.wait()
+    with running_app() as (pid, url), tempfile.TemporaryDirectory() as folder:
+        measure(pid, url, started, Path(folder), arguments.size, arguments.pictures)
 
 
 def measure(pid: int, url: str, started: float, folder: Path, size: int, pictures: int) -> None:

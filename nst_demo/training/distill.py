@@ -80,8 +80,8 @@ class Distillation(keras.Model):
         }
         self.trackers = {layer: keras.metrics.Mean(name=layer) for layer in self.maps}
 
-    def call(self, image):
-        features = self.student(image)
+    def call(self, image, training=False):  # without this argument `fit` would not pass it on
+        features = self.student(image, training=training)
         return {layer: self.maps[layer](features[layer]) for layer in self.maps}
 
     def compute_loss(

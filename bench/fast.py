@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from bench.measure import medians, random_picture, report, vgg19_forward
+from bench.measure import medians, random_picture, report_ratios, vgg19_forward
 from nst_demo.methods import adain
+
+YARDSTICK = "VGG19 forward, 512x512"  # to block5_conv1
 
 
 def main() -> None:
@@ -16,7 +18,7 @@ def main() -> None:
     photo, style = random_picture(512), random_picture(512, seed=1)
     code = adain.style_code(style)
     tasks = {
-        "VGG19 to block5_conv1, 512x512": vgg19_forward(512),
+        YARDSTICK: vgg19_forward(512),
         "fast, 512x512, style encoded before": lambda: adain.paint(photo, code),
         "fast, 512x512, style 512x512 encoded too": lambda: adain.stylize(
             photo, [style], adain.Options()
@@ -25,15 +27,7 @@ def main() -> None:
     if arguments.large:
         large = random_picture(2048)
         tasks["fast, 2048x2048, style encoded before"] = lambda: adain.paint(large, code)
-    seconds = medians(tasks, arguments.rounds)
-    yardstick = next(iter(seconds.values()))
-    report(
-        "fast",
-        [
-            {"what": name, "seconds": value, "/ VGG19": value / yardstick}
-            for name, value in seconds.items()
-        ],
-    )
+    report_ratios("fast", medians(tasks, arguments.rounds), YARDSTICK)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from bench.measure import medians, random_picture, report, vgg19_forward
+from bench.measure import medians, random_picture, report_ratios, vgg19_forward
 from nst_demo import backbones, weights
 from nst_demo.methods import gatys
+
+YARDSTICK = "VGG19 forward, 512x512"  # to block5_conv1
 
 
 def evaluation(backbone: str, size: int) -> Callable[[], object]:
@@ -22,22 +24,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--vgg19", action="store_true", help="also VGG19's own evaluation")
     arguments = parser.parse_args()
-    tasks = {"VGG19 to block5_conv1, forward, 512x512": vgg19_forward(512)}
+    tasks = {YARDSTICK: vgg19_forward(512)}
     for size in (320, 512):
         tasks[f"evaluation, lite, {size}x{size}"] = evaluation("lite", size)
     if arguments.vgg19:
         if weights.local_file("vgg19") is None:
             backbones.load = lambda name: backbones.build(name)  # random weights, same speed
         tasks["evaluation, vgg19, 512x512"] = evaluation("vgg19", 512)
-    seconds = medians(tasks, arguments.rounds)
-    yardstick = next(iter(seconds.values()))
-    report(
-        "gatys",
-        [
-            {"what": name, "seconds": value, "/ VGG19 forward": value / yardstick}
-            for name, value in seconds.items()
-        ],
-    )
+    report_ratios("gatys", medians(tasks, arguments.rounds), YARDSTICK)
 
 
 if __name__ == "__main__":

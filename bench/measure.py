@@ -53,5 +53,16 @@ def report(name: str, rows: list[dict[str, Any]]) -> None:
     (FOLDER / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
+def report_ratios(name: str, seconds: dict[str, float], yardstick: str) -> None:
+    """As `report`, with each time also as a share of the yardstick's."""
+    report(
+        name,
+        [
+            {"what": what, "seconds": value, f"/ {yardstick}": value / seconds[yardstick]}
+            for what, value in seconds.items()
+        ],
+    )
+
+
 def _text(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)

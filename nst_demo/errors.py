@@ -1,4 +1,4 @@
-"""The one exception that reaches the person using the demo."""
+"""The exception that reaches the person using the demo, and the check that most often raises it."""
 
 
 class StyleTransferError(ValueError):
@@ -7,3 +7,9 @@ class StyleTransferError(ValueError):
     The message is one clear sentence that can be shown as it is: what is wrong, the value that
     is wrong, and what to do about it.
     """
+
+
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raises StyleTransferError unless low <= value <= high; NaN is refused too."""
+    if not low <= value <= high:
+        raise StyleTransferError(f"The {name} is {value}; give a number from {low:g} to {high:g}.")

@@ -301,13 +301,13 @@ def test_a_style_larger_than_style_size_is_shrunk(photo, picture):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"strength": 7}, "strength is 7; give 0"),
+        ({"strength": 7}, "strength is 7; give a number from 0 to 1"),
         ({"strength": -0.1}, "strength is -0.1"),
         ({"strength": float("nan")}, "strength is nan"),
-        ({"size": 15}, "size is 15 px; give 16 to 4096"),
-        ({"size": 100_000}, "size is 100000 px"),
+        ({"size": 15}, "size is 15; give a number from 16 to 4096"),
+        ({"size": 100_000}, "size is 100000; give"),
         ({"size": float("nan")}, "size is nan"),
-        ({"style_size": 0}, "style_size is 0 px"),
+        ({"style_size": 0}, "style_size is 0; give"),
     ],
 )
 def test_options_out_of_range_are_refused(options, words):

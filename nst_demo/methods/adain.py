@@ -25,7 +25,7 @@ from keras import ops
 
 from nst_demo import images, losses, models, weights
 from nst_demo.blending import normalised_weights
-from nst_demo.errors import StyleTransferError
+from nst_demo.errors import check_range
 
 STRIDE = 8  # the coarsest features are at 1/8: padded sides must be multiples of this
 TRIM = 6  # the decoder's unpadded convolutions take this many pixels off each side
@@ -265,16 +265,9 @@ class Options:
     style_size: int = 512
 
     def __post_init__(self):
-        if not 0 <= self.strength <= 1:
-            raise StyleTransferError(
-                f"The strength is {self.strength}; give 0 (the photo) to 1 (the style)."
-            )
-        for name in ("size", "style_size"):
-            value = getattr(self, name)
-            if not images.MIN_SIDE <= value <= MAX_SIZE:
-                raise StyleTransferError(
-                    f"The {name} is {value} px; give {images.MIN_SIDE} to {MAX_SIZE}."
-                )
+        check_range("strength", self.strength, 0, 1)
+        check_range("size", self.size, images.MIN_SIDE, MAX_SIZE)
+        check_range("style_size", self.style_size, images.MIN_SIDE, MAX_SIZE)
 
 
 class _Compiled:

@@ -26,7 +26,7 @@ import numpy as np
 
 from nst_demo import backbones, images, losses, models, optimizers
 from nst_demo.blending import normalised_weights
-from nst_demo.errors import StyleTransferError
+from nst_demo.errors import StyleTransferError, check_range
 from nst_demo.steps import Step
 
 CONTENT_LAYER = "block4_conv1"
@@ -80,19 +80,19 @@ class Options:
     def __post_init__(self):
         backbones.architecture(self.backbone)
         for name in ("content_weight", "style_weight", "tv_weight"):
-            _check(name, getattr(self, name), 0.0, 1e6)
+            check_range(name, getattr(self, name), 0.0, 1e6)
         for name in ("iterations", "size", "seed"):
             if not isinstance(getattr(self, name), Integral):
                 raise StyleTransferError(
                     f"The {name} is {getattr(self, name)!r}; give a whole number."
                 )
-        _check("iterations", self.iterations, 1, 100_000)
-        _check("size", self.size, images.MIN_SIDE, MAX_SIZE)
-        _check("seed", self.seed, 0, 2**63 - 1)
+        check_range("iterations", self.iterations, 1, 100_000)
+        check_range("size", self.size, images.MIN_SIDE, MAX_SIZE)
+        check_range("seed", self.seed, 0, 2**63 - 1)
         if self.time_budget is not None:
-            _check("time_budget", self.time_budget, 0.0, 1e6)
+            check_range("time_budget", self.time_budget, 0.0, 1e6)
         if self.learning_rate is not None:
-            _check("learning_rate", self.learning_rate, 1e-6, 1.0)
+            check_range("learning_rate", self.learning_rate, 1e-6, 1.0)
             if self.optimizer == "lbfgs":
                 raise StyleTransferError(
                     "A learning_rate is for the optimizer adam; lbfgs finds its own steps."
@@ -109,11 +109,6 @@ class Options:
                 f"There are {len(self.layer_weights)} layer_weights; give 5 (relu1_1 ... relu5_1)."
             )
         normalised_weights(self.layer_weights, len(backbones.STYLE_LAYERS))
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:  # also catches NaN
-        raise StyleTransferError(f"The {name} is {value}; give a number from {low:g} to {high:g}.")
 
 
 class _Compiled:

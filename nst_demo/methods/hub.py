@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nst_demo import images, models, weights
-from nst_demo.errors import StyleTransferError
+from nst_demo.errors import StyleTransferError, check_range
 
 STYLE_SIDE = 256  # px; the model was trained on styles of this size and looks best with it
 MAX_SIZE = 4096  # px
@@ -35,14 +35,8 @@ class Options:
     size: int = 2048
 
     def __post_init__(self):
-        if not 0 <= self.strength <= 1:
-            raise StyleTransferError(
-                f"The strength is {self.strength}; give 0 (the photo) to 1 (the style)."
-            )
-        if not images.MIN_SIDE <= self.size <= MAX_SIZE:
-            raise StyleTransferError(
-                f"The size is {self.size} px; give {images.MIN_SIDE} to {MAX_SIZE}."
-            )
+        check_range("strength", self.strength, 0, 1)
+        check_range("size", self.size, images.MIN_SIDE, MAX_SIZE)
 
 
 def _load() -> Any:

@@ -31,8 +31,8 @@ from nst_demo.steps import Step
 
 CONTENT_LAYER = "block4_conv1"
 # What a weight of 1 stands for: values at which the parts balance for most pairs of pictures.
-CONTENT_SCALE = 0.1
-VARIATION_SCALE = 0.5
+CONTENT_SCALE = 0.15
+VARIATION_SCALE = 1.0
 RANGE_SCALE = 10.0
 MAX_SIZE = 2048  # px
 PREVIEW_EVERY = 5  # evaluations

@@ -83,9 +83,9 @@ class Reference:
         o = self.options
         return np.array(
             [
-                0.1 * o.content_weight * content,
+                gatys.CONTENT_SCALE * o.content_weight * content,
                 o.style_weight * style,
-                0.5 * o.tv_weight * (vertical + horizontal),
+                gatys.VARIATION_SCALE * o.tv_weight * (vertical + horizontal),
                 10 * np.mean(outside**2),
             ]
         )

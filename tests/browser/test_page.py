@@ -52,8 +52,11 @@ def choose_quality(page: Page, steps: int) -> None:
     page.get_by_role("button", name="Advanced").click()
     for label, value in (("Steps", steps), ("Working size", 128)):
         box = page.get_by_role("spinbutton", name=f"number input for {label}")
-        box.fill(str(value))
-        box.press("Tab")
+        slider = page.get_by_role("slider", name=f"range slider for {label}")
+        while slider.input_value() != str(value):  # the accordion may still be mounting
+            box.fill(str(value))
+            box.press("Tab")
+            page.wait_for_function("() => new Promise(requestAnimationFrame)")
 
 
 def test_first_visit_to_first_picture(page):

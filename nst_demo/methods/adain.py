@@ -9,7 +9,7 @@ CPU, and departs from the paper where that made it faster or better:
 - The style's moments, the *style code*, also steer the decoder's blocks, through a small
   perceptron (as the conditional instance normalisation of arXiv 1610.07629 and 1705.06830).
 - Strength (§7.1 of the paper) and blends of styles (§7.2) interpolate codes, not feature maps, so
-  they cost nothing; the decoder is trained to give back a photo from its own code.
+  they cost next to nothing; the decoder is trained to give back a photo from its own code.
 """
 
 from __future__ import annotations
@@ -216,8 +216,8 @@ def objective(network: AdaINNetwork, loss_network, content, style) -> dict[str, 
     Departs from eq. 11 to 13 in three ways. Style: moments over relu1_1 ... relu5_1, each layer
     relative to the style's own energy. Content: instance-normalised relu4_1 and relu5_1 are
     compared with the photo's own, not with the AdaIN output, so that colour does not count.
-    Identity: a picture painted with its own code must come back, which makes strength 0 a
-    faithful photo.
+    Identity: a picture painted with its own code must come back, so that a low strength changes
+    little.
 
     Args:
         loss_network: (B, H, W, 3) -> {layer: features} with `backbones.STYLE_LAYERS`.
@@ -296,6 +296,14 @@ class _Compiled:
             features = network.encode(padded)
             own = network.code(features)
             painted = network.decode(features, own, own + strength * (code - own))
+
+            def with_detail():
+                # Departs from §7.1: what the decoder loses of the photo is put back in proportion,
+                # so that strength 0 is the photo itself.
+                lost = padded[:, TRIM:-TRIM, TRIM:-TRIM] - network.decode(features, own, own)
+                return tf.clip_by_value(painted + (1.0 - strength) * lost, 0.0, 1.0)
+
+            painted = tf.cond(strength < 1.0, with_detail, lambda: painted)
             edge = MARGIN - TRIM
             return painted[0, edge : edge + height, edge : edge + width]
 

@@ -21,7 +21,7 @@ STYLES = ("starry-swirl", "stained-glass", "great-waves", "watercolour-garden", 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    default = Path(__file__).parents[1] / "docs" / "showcase.jpg"
+    default = Path(__file__).parents[1] / "docs" / "showcase.webp"
     parser.add_argument("output", type=Path, nargs="?", default=default)
     parser.add_argument("--iterations", type=int, default=150)
     arguments = parser.parse_args()

@@ -145,5 +145,15 @@ class Pace:
         runs = self._runs.get(key)
         return min(runs) * units if runs else None
 
+    def expected_for(
+        self, key: Hashable, height: int, width: int, size: int, passes: int = 1
+    ) -> float | None:
+        """Seconds for `passes` over a photo worked at a long side of at most `size` px.
+
+        For keys whose unit is one value of the picture (three a pixel).
+        """
+        scale = min(1.0, size / max(height, width))
+        return self.expected(key, 3 * height * width * scale**2 * passes)
+
 
 pace = Pace()

@@ -361,5 +361,4 @@ def warm_up() -> None:
 
 def expected_seconds(height: int, width: int, options: Options) -> float | None:
     """Seconds for a photo of this size on this machine; None before the first run."""
-    scale = min(1.0, options.size / max(height, width))
-    return models.pace.expected("adain", 3 * height * width * scale**2)
+    return models.pace.expected_for("adain", height, width, options.size)

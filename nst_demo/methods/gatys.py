@@ -307,9 +307,8 @@ def stylize(
 
 def expected_seconds(height: int, width: int, options: Options) -> float | None:
     """Seconds for a photo of this size on this machine; None before the first run."""
-    scale = min(1.0, options.size / max(height, width))
-    units = 3 * height * width * scale**2 * (options.iterations + 1)
-    seconds = models.pace.expected(("gatys", options.backbone), units)
+    key = ("gatys", options.backbone)
+    seconds = models.pace.expected_for(key, height, width, options.size, options.iterations + 1)
     if seconds is None or options.time_budget is None:
         return seconds
     return min(seconds, options.time_budget)

@@ -73,9 +73,7 @@ def train(
         loss_networks: where the loss's features come from, see `teachers.Teacher`.
         output: the `.weights.h5` to write; float16.
     """
-    if run.mixed_precision:
-        keras.config.set_dtype_policy("mixed_bfloat16")
-    keras.utils.set_random_seed(run.seed)
+    loop.prepare(run)
     network = adain.AdaINNetwork()
     network.build()
     if output.exists():

@@ -132,9 +132,7 @@ def distill(
             the network must see both as VGG19 does.
         teachers: backbone names or `.npz` files, see `teachers.Teacher`.
     """
-    if run.mixed_precision:
-        keras.config.set_dtype_policy("mixed_bfloat16")
-    keras.utils.set_random_seed(run.seed)
+    loop.prepare(run)
     folders = [data.PictureFolder(f, run.crop) for f in (photos, styles)]
     student = normalised_student()
 

@@ -58,6 +58,13 @@ class RunOptions:
             )
 
 
+def prepare(run: RunOptions) -> None:
+    """Sets Keras' precision and seeds: before the first layer of the run is built."""
+    if run.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.utils.set_random_seed(run.seed)
+
+
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an `.npz`. StyleTransferError where it is missing, damaged or none."""
     try:

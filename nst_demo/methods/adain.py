@@ -5,8 +5,8 @@ deviation that the style's have (AdaIN, eq. 8), decode. This network is small en
 CPU, and departs from the paper where that made it faster or better:
 
 - Its own encoder is trained along with the decoder (the paper uses VGG19 up to relu4_1).
-- AdaIN acts at 1/8 and at 1/4 resolution; the latter is a skip connection that keeps detail.
-- The style's moments, the *style code*, also steer the decoder's blocks, through a small
+- AdaIN acts at 1/16, 1/8 and 1/4 resolution; the latter two are skip connections that keep detail.
+- The style's moments, the *style code*, also steer the decoder's layers, through a small
   perceptron (as the conditional instance normalisation of arXiv 1610.07629 and 1705.06830).
 - Strength (§7.1 of the paper) and blends of styles (§7.2) interpolate codes, not feature maps, so
   they cost next to nothing; the decoder is trained to give back a photo from its own code.
@@ -27,12 +27,13 @@ from nst_demo import images, losses, models, weights
 from nst_demo.blending import normalised_weights
 from nst_demo.errors import check_range
 
-STRIDE = 8  # the coarsest features are at 1/8: padded sides must be multiples of this
-TRIM = 6  # the decoder's unpadded convolutions take this many pixels off each side
-MARGIN = 8  # reflected pixels around a picture: TRIM, and room for the zero padding inside
+STRIDE = 16  # the coarsest features are at 1/16: padded sides must be multiples of this
+TRIM = 14  # the decoder's unpadded convolutions take this many pixels off each side
+MARGIN = 16  # reflected pixels around a picture: TRIM, and room for the zero padding inside
 EPSILON = 1e-5
 MAX_SIZE = 4096  # px
-CHANNELS = (24, 48, 96)  # at 1/2, 1/4, 1/8
+CHANNELS = (24, 32, 64, 128)  # at 1/2, 1/4, 1/8, 1/16
+BLOCKS = (0, 1, 1, 2)  # residual blocks at each of them
 
 
 def adain(features, mean, deviation):
@@ -80,59 +81,78 @@ class UpsampleConvolution(keras.layers.Layer):
         return ops.depth_to_space(shuffled, 2)
 
 
-class ReflectionPadding(keras.layers.Layer):
-    def call(self, features):
-        return ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
-
-
 class ResidualBlock(keras.layers.Layer):
-    """x + conv(relu(conv(x) * (1 + gain) + bias)), gain and bias (B, 1, 1, C) from the style."""
+    """x + conv(relu(conv(x) * (1 + gain) + bias)), gain and bias (B, 1, 1, C) from the style.
+
+    `reflect` repeats the features' borders mirrored, else they are padded with zeros (faster).
+    """
 
     def __init__(self, channels: int, reflect: bool, **kwargs: Any):
         super().__init__(**kwargs)
-        self.pad = ReflectionPadding() if reflect else None
-        padding = "valid" if reflect else "same"
-        self.first = keras.layers.Conv2D(channels, 3, padding=padding)
-        self.second = keras.layers.Conv2D(channels, 3, padding=padding)
+        self.reflect = reflect
+        self.padding = "valid" if reflect else "same"
+        self.first = keras.layers.Conv2D(channels, 3, padding=self.padding)
+        self.second = keras.layers.Conv2D(channels, 3, padding=self.padding)
 
-    def call(self, features, modulation=None):
-        x = self.first(self.pad(features) if self.pad else features)
-        if modulation is not None:
-            gain, bias = modulation
-            x = x * (1.0 + ops.cast(gain, x.dtype)) + ops.cast(bias, x.dtype)
-        x = ops.relu(x)
-        return features + self.second(self.pad(x) if self.pad else x)
+    def build(self, input_shape):
+        self.first.build(input_shape)
+        self.second.build(input_shape)
+
+    def _pad(self, features):
+        if not self.reflect:
+            return features
+        return ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
+
+    def call(self, features, gain, bias):
+        gain, bias = (ops.cast(part, self.compute_dtype) for part in (gain, bias))
+        x = self._pad(features)
+        if features.shape[0] == 1:  # one style: cheaper in the weights than in the features
+            kernel = self.first.kernel * (1.0 + gain)
+            x = ops.conv(x, kernel, padding=self.padding)
+            x = x + (self.first.bias * (1.0 + gain) + bias)
+        else:
+            x = self.first(x) * (1.0 + gain) + bias
+        return features + self.second(self._pad(ops.relu(x)))
 
 
 class AdaINNetwork(keras.Model):
     """The packaged network of fast mode. Pictures enter with sides that are multiples of STRIDE.
 
     `encode` and `decode` are its two halves; a *code* is (B, code_size): mean and deviation of the
-    features at 1/4 and 1/8. Called on (content, style), both (B, H, W, 3) in [0, 1], it returns
-    (B, H - 2 TRIM, W - 2 TRIM, 3) at full strength.
+    features at 1/4, 1/8 and 1/16. Called on (content, style), both (B, H, W, 3) in [0, 1], it
+    returns (B, H - 2 TRIM, W - 2 TRIM, 3) at full strength.
     """
 
-    def __init__(self, channels: tuple[int, int, int] = CHANNELS, hidden: int = 128):
+    def __init__(
+        self,
+        channels: tuple[int, ...] = CHANNELS,
+        blocks: tuple[int, ...] = BLOCKS,
+        hidden: int = 128,
+    ):
         super().__init__(name="adain")
-        half, quarter, eighth = channels
         conv = keras.layers.Conv2D
         self.channels = channels
-        self.code_size = 2 * (quarter + eighth)
-        self.enter = conv(half, 3, padding="same", activation="relu", name="enter")
-        self.down_quarter = conv(quarter, 3, 2, padding="same", activation="relu", name="down4")
-        self.down_eighth = conv(eighth, 3, 2, padding="same", activation="relu", name="down8")
-        self.encoder_block = ResidualBlock(eighth, reflect=True, name="encoder_block")
-        self.blocks = [ResidualBlock(eighth, reflect=True, name=f"block{i}") for i in range(2)]
-        self.up_quarter = UpsampleConvolution(quarter, name="up4")
-        self.quarter_block = ResidualBlock(quarter, reflect=False, name="quarter_block")
-        self.up_half = UpsampleConvolution(half, name="up2")
+        self.code_size = 2 * sum(channels[1:])
+        self.enter = conv(channels[0], 4, 2, padding="same", activation="relu", name="enter")
+        self.down = [
+            conv(c, 3, 2, padding="same", activation="relu", name=f"down{level}")
+            for level, c in enumerate(channels[1:], 1)
+        ]
+        # By level, from 1/2 on. Zeros at the border are harmless at the fine ones, and faster.
+        self.blocks = [
+            [ResidualBlock(c, reflect=level == len(channels) - 1, name=f"block{level}_{i}") for i in range(count)]
+            for level, (c, count) in enumerate(zip(channels, blocks, strict=True))
+        ]
+        self.up = [UpsampleConvolution(c, name=f"up{i}") for i, c in enumerate(channels[:-1])]
         self.leave = conv(12, 3, padding="same", name="leave")
         # The perceptron stays in float32 under mixed precision: it is tiny, and codes are moments.
         self.style_hidden = keras.layers.Dense(
             hidden, activation="relu", dtype="float32", name="style_hidden"
         )
-        # A gain and a bias for each modulated layer, in the order in which `decode` takes them.
-        self.modulated = (eighth, eighth, quarter, quarter, half)
+        # Channels of each modulated layer, in the order in which `decode` takes them.
+        self.modulated: list[int] = []
+        for level in reversed(range(len(channels))):
+            self.modulated += [channels[level]] * (blocks[level] + (level < len(channels) - 1))
         self.style_out = keras.layers.Dense(
             2 * sum(self.modulated),
             kernel_initializer="zeros",
@@ -144,13 +164,16 @@ class AdaINNetwork(keras.Model):
         """Makes the weights; the shapes of the inputs do not matter."""
         if not self.built:
             self.built = True
-            self(keras.ops.zeros((2, 1, 64, 64, 3)))
+            self(keras.ops.zeros((2, 1, 128, 128, 3)))
 
     def encode(self, image):
-        """(B, H, W, 3) -> features (B, H/4, W/4, C4) and (B, H/8, W/8, C8)."""
-        x = self.enter(ops.space_to_depth(2.0 * image - 1.0, 2))  # (B, H/2, W/2, C2)
-        quarter = self.down_quarter(x)
-        return quarter, self.encoder_block(self.down_eighth(quarter))
+        """(B, H, W, 3) -> features (B, H/4, W/4, C4), (B, H/8, W/8, C8), (B, H/16, W/16, C16)."""
+        x = self.enter(image - 0.5)  # (B, H/2, W/2, C2)
+        features = []
+        for down in self.down:
+            x = down(x)
+            features.append(x)
+        return features
 
     def code(self, features):
         """The style code (B, code_size) of encoded features: their moments, float32."""
@@ -158,40 +181,39 @@ class AdaINNetwork(keras.Model):
         return ops.concatenate([ops.squeeze(part, (1, 2)) for part in parts], axis=1)
 
     def _moments(self, code):
-        """A code as ((mean, deviation) at 1/4, (mean, deviation) at 1/8), each (B, 1, 1, C)."""
-        _, quarter, eighth = self.channels
-        ends = np.cumsum([quarter, quarter, eighth]).tolist()
-        parts = [part[:, None, None, :] for part in ops.split(code, ends, axis=1)]
-        return (parts[0], parts[1]), (parts[2], parts[3])
+        """A code as its (mean, deviation) at 1/4, 1/8 and 1/16, each (B, 1, 1, C)."""
+        return _pairs(code, self.channels[1:])
 
     def _modulation(self, code):
-        """A (gain, bias) for each modulated layer, each (B, 1, 1, C)."""
-        sizes = [size for size in self.modulated for _ in range(2)]
-        out = self.style_out(self.style_hidden(code))
-        parts = [p[:, None, None] for p in ops.split(out, np.cumsum(sizes)[:-1].tolist(), axis=1)]
-        return list(zip(parts[::2], parts[1::2], strict=True))
+        """A (gain, bias) for each modulated layer, each (B, 1, 1, C), in `decode`'s order."""
+        return iter(_pairs(self.style_out(self.style_hidden(code)), self.modulated))
 
     def decode(self, features, own_code, code):
         """Paints `features`, whose own code is given, with the moments of `code`.
 
         Returns (B, H - 2 TRIM, W - 2 TRIM, 3) in [0, 1].
         """
-        quarter, eighth = features
-        own_quarter, own_eighth = self._moments(own_code)
-        target_quarter, target_eighth = self._moments(code)
+        own, target = self._moments(own_code), self._moments(code)
         modulation = self._modulation(code)
-        x = apply_code(eighth, own_eighth, target_eighth)
-        for block, steer in zip(self.blocks, modulation, strict=False):
-            x = block(x, steer)
-        x = ops.relu(self.up_quarter(x))  # (B, H/4 - 2, W/4 - 2, C4)
-        x = x + apply_code(quarter, own_quarter, target_quarter)[:, 1:-1, 1:-1]
-        gain, bias = modulation[2]
-        mean, deviation = target_quarter
-        x = apply_code(x, losses.moments(x, EPSILON), (mean + bias, deviation * ops.exp(gain)))
-        x = self.quarter_block(x, modulation[3])
-        x = self.up_half(x)  # (B, H/2 - 6, W/2 - 6, C2)
-        gain, bias = modulation[4]
-        x = ops.relu(x * (1.0 + ops.cast(gain, x.dtype)) + ops.cast(bias, x.dtype))
+        x = apply_code(features[-1], own[-1], target[-1])
+        for block in self.blocks[-1]:
+            x = block(x, *next(modulation))
+        for level in reversed(range(len(self.up))):
+            x = self.up[level](x)
+            gain, bias = next(modulation)
+            if level == 0:  # no skip connection at 1/2: it would copy the photo's texture
+                x = ops.relu(x * (1.0 + ops.cast(gain, x.dtype)) + ops.cast(bias, x.dtype))
+                break
+            skip = apply_code(features[level - 1], own[level - 1], target[level - 1])
+            # Each unpadded upsampling takes one more of its own pixels off each side.
+            trim = 2 ** (len(self.up) - level) - 1
+            x = ops.relu(x) + skip[:, trim:-trim, trim:-trim]
+            mean, deviation = target[level - 1]
+            x = apply_code(x, losses.moments(x, EPSILON), (mean + bias, deviation * ops.exp(gain)))
+            for block in self.blocks[level]:
+                x = block(x, *next(modulation))
+        for block in self.blocks[0]:
+            x = block(x, *next(modulation))
         return ops.depth_to_space(ops.sigmoid(self.leave(x)), 2)
 
     def call(self, pictures):
@@ -200,11 +222,18 @@ class AdaINNetwork(keras.Model):
         return self.decode(features, self.code(features), self.code(self.encode(style)))
 
 
+def _pairs(values, channels: Sequence[int]):
+    """(B, 2 sum(channels)) cut into pairs of (B, 1, 1, C)."""
+    sizes = [size for size in channels for _ in range(2)]
+    parts = ops.split(values[:, None, None], np.cumsum(sizes)[:-1].tolist(), axis=-1)
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
 @dataclass(frozen=True)
 class ObjectiveWeights:
     """Weights of the training objective's parts; see `objective`."""
 
-    style: float = 24.0
+    style: float = 30.0
     content: float = 1.0
     identity: float = 4.0
     variation: float = 0.2

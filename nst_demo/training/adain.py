@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from keras import ops
 from nst_demo import backbones
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import adain
-from nst_demo.training import data, loop
+from nst_demo.training import data, files, loop
 from nst_demo.training.teachers import Teacher
 
 PREVIEW = (4, 5)  # photos down, styles across
@@ -28,6 +29,9 @@ class AdaINTraining(keras.Model):
         self.network, self.loss_network = network, loss_network
         self.weights_of_parts = asdict(weights)
         self.trackers = {part: keras.metrics.Mean(name=part) for part in self.weights_of_parts}
+
+    def build(self, input_shape=None):
+        self.network.build()
 
     def call(self, pictures):
         return pictures  # all work is in compute_loss: it needs the network's inner features
@@ -73,28 +77,36 @@ def train(
         loss_networks: where the loss's features come from, see `teachers.Teacher`.
         output: the `.weights.h5` to write; float16.
     """
-    loop.prepare(run)
-    network = adain.AdaINNetwork()
-    network.build()
-    if output.exists():
-        try:
-            network.load_weights(output)
-        except (OSError, ValueError) as error:
-            raise StyleTransferError(
-                f"{output} holds no weights of this network; give another name or delete it."
-            ) from error
-    folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
-    loss_network = Teacher(loss_networks, backbones.STYLE_LAYERS)
-    model = AdaINTraining(network, loss_network, weights or adain.ObjectiveWeights())
+    files.check_output(output)
+    with loop.prepare(run):
+        network = adain.AdaINNetwork()
+        network.build()
+        if output.exists():
+            _load(network, output)
+        folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
+        loss_network = Teacher(loss_networks, backbones.STYLE_LAYERS)
+        model = AdaINTraining(network, loss_network, weights or adain.ObjectiveWeights())
+        model.build()
 
-    def batches(first: int, last: int) -> data.CropBatches:
-        return data.CropBatches(folders, run.crop, run.batch, first, last, run.seed)
+        def batches(first: int, last: int) -> data.CropBatches:
+            return data.CropBatches(folders, run.crop, run.batch, first, last, run.seed)
 
-    fixed = data.CropBatches(folders, run.crop, run.batch, 0, run.steps, run.seed + 1)
-    model(fixed[0][0])
+        fixed = data.CropBatches(folders, run.crop, run.batch, 0, run.steps, run.seed + 1)
 
-    def export() -> None:
-        loop.save_weights(network, output)
-        preview(network, fixed, run.folder / "preview.png")
+        def export() -> None:
+            loop.save_weights(network, output)
+            preview(network, fixed, run.folder / "preview.png")
 
-    loop.train(model, batches, run, export)
+        loop.train(model, batches, run, export)
+
+
+def _load(network: adain.AdaINNetwork, path: Path) -> None:
+    try:
+        with warnings.catch_warnings():
+            # Where a whole list of layers is missing in the file, Keras only warns.
+            warnings.filterwarnings("error", category=UserWarning)
+            network.load_weights(path)
+    except (OSError, ValueError, UserWarning) as error:
+        raise StyleTransferError(
+            f"{path} holds no weights of this network; give another name or delete it."
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ import numpy as np
 from nst_demo.errors import StyleTransferError
 from nst_demo.images import crop_resized, open_picture, to_pil
 
+WORKERS = min(max(os.cpu_count() or 2, 2), 16)  # threads that cut crops: PIL frees the GIL
 CACHE_BYTES = 2 << 30  # decoded pixels kept per folder; the rest is decoded again when drawn
 
 
 class PictureFolder:
     """The pictures of a folder and its subfolders, by index; broken ones are dropped and counted.
 
-    Any file that `images.open_picture` refuses (no picture, truncated, too small) is skipped when
-    it is first drawn. Raises StyleTransferError where nothing usable is left.
+    Any file that `images.open_picture` refuses (no picture, truncated), or with a side under
+    `minimum_side`, is skipped. From the first crop on, a thread reads all files in the background,
+    as far as they fit into memory; once every file was tried, one line tells how many were skipped.
+    Raises StyleTransferError where nothing usable is left.
     """
 
     def __init__(self, folder: str | Path, minimum_side: int):
@@ -32,11 +36,12 @@ class PictureFolder:
         if not self.files:
             raise StyleTransferError(f"The folder {self.folder} is empty; put pictures into it.")
         self.minimum_side = minimum_side
-        self.skipped = 0
         self._cache: dict[int, np.ndarray] = {}
         self._cached_bytes = 0
+        self._tried: set[int] = set()
         self._broken: set[int] = set()
         self._lock = threading.Lock()
+        self._reader = threading.Thread(target=self._read_all, daemon=True)
 
     def _decode(self, index: int) -> np.ndarray | None:
         try:
@@ -54,17 +59,38 @@ class PictureFolder:
                 return None
         pixels = self._decode(index)
         with self._lock:
+            if index in self._tried:  # another thread was faster, or it does not fit into memory
+                return pixels
+            self._tried.add(index)
             if pixels is None:
-                self.skipped += index not in self._broken
                 self._broken.add(index)
-            elif self._cached_bytes + pixels.nbytes <= CACHE_BYTES and index not in self._cache:
+            elif self._cached_bytes + pixels.nbytes <= CACHE_BYTES:
                 self._cache[index] = pixels
                 self._cached_bytes += pixels.nbytes
+            complete = len(self._tried) == len(self.files)
+        if complete and 0 < self.skipped < len(self.files):
+            print(
+                f"{self.skipped} of {len(self.files)} files in {self.folder} were skipped: "
+                f"not pictures, or under {self.minimum_side} px.",
+                flush=True,
+            )
         return pixels
+
+    @property
+    def skipped(self) -> int:
+        return len(self._broken)
+
+    def _read_all(self) -> None:
+        for index in range(len(self.files)):
+            if self.pixels(index) is not None and index not in self._cache:
+                return  # memory is full
 
     def crop(self, rng: np.random.Generator, side: int) -> np.ndarray:
         """A random square of a random picture at a random scale: uint8 (side, side, 3)."""
-        while len(self._broken) < len(self.files):
+        with self._lock:
+            if self._reader.ident is None:
+                self._reader.start()
+        while self.skipped < len(self.files):
             pixels = self.pixels(int(rng.integers(len(self.files))))
             if pixels is None:
                 continue
@@ -91,7 +117,7 @@ class CropBatches(keras.utils.PyDataset):
     def __init__(
         self, folders: list[PictureFolder], side: int, batch: int, first: int, last: int, seed: int
     ):
-        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
+        super().__init__(workers=WORKERS, use_multiprocessing=False, max_queue_size=4 * WORKERS)
         self.folders, self.side, self.batch, self.seed = folders, side, batch, seed
         self.first, self.last = first, last
 
@@ -110,11 +136,3 @@ class CropBatches(keras.utils.PyDataset):
             for folder in self.folders
         )
         return (crops[0] if len(self.folders) == 1 else crops,)
-
-
-class MixedCropBatches(CropBatches):
-    """As CropBatches, with the crops of all folders in one array."""
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        (crops,) = super().__getitem__(index)
-        return (np.concatenate(crops),)

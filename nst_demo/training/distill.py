@@ -4,11 +4,16 @@ The student has VGG19's layout with a quarter of its channels. At relu1_1 ... re
 takes its features to the teacher's channels, where they are compared. The maps are linear, so that
 the student's Gram matrices hold what the teacher's do, and are dropped after training (the idea of
 Wang et al., Collaborative Distillation, arXiv 2003.08436).
+
+The teacher costs many times the student. So its features are computed once, for fixed crops, and
+kept on disk (`FeatureStore`); the training then runs several times as fast.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,78 +21,187 @@ import keras
 import numpy as np
 from keras import ops
 
-from nst_demo import backbones, losses
-from nst_demo.training import data, loop
+from nst_demo import backbones, images, losses
+from nst_demo.errors import StyleTransferError
+from nst_demo.training import data, files, loop
 from nst_demo.training.teachers import Teacher
 
-CALIBRATION = 32  # batches from which the folded statistics are taken
+# One convolution, with features larger than all others together: cheaper computed than read.
+COMPUTED = "block1_conv1"
+CROPS = 2400
+STORED = tuple(layer for layer in backbones.STYLE_LAYERS if layer != COMPUTED)
 
 
-def normalised_student() -> keras.Model:
-    """`lite` with batch normalisation before each ReLU: (B, H, W, 3) -> {layer: features}.
+def disturb(rng: np.random.Generator, crop: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """`crop` as no camera sees it, uint8 (side, side, 3): with grain, or with `other`'s texture.
 
-    Without it, Adam's first steps silence half of the channels for good. `fold` takes it out.
+    Half-done pictures of an optimisation are of this kind. A student that was never shown any is
+    led into what only it takes for the style, or for the photo.
     """
-    image = keras.Input((None, None, 3))
-    x = image
-    features = {}
-    for layer in backbones.build("lite").layers[1:]:
-        convolution = isinstance(layer, keras.layers.Conv2D)
-        settings = layer.get_config()
-        if convolution:
-            settings |= {"activation": None, "use_bias": False}
-        x = type(layer).from_config(settings)(x)
-        if convolution:
-            x = keras.layers.BatchNormalization(momentum=0.9, name=f"{layer.name}_norm")(x)
-            x = features[layer.name] = keras.layers.ReLU()(x)
-    return keras.Model(image, features)
+    side = len(crop)
+    cell = int(2 ** rng.integers(5))  # px: from single pixels to coarse blotches
+    picture = crop.astype("float32") / 255.0
+
+    def coarse(image: np.ndarray) -> np.ndarray:
+        small = images.resize(image, side // cell, side // cell)
+        return images.resize(small, side, side)
+
+    if rng.random() < 0.5:
+        grain = rng.normal(0.0, rng.uniform(0.03, 0.25), (side // cell, side // cell, 3))
+        picture = picture + images.resize(grain.astype("float32"), side, side)
+    else:
+        texture = other.astype("float32") / 255.0
+        picture = coarse(picture) + rng.uniform(0.5, 1.5) * (texture - coarse(texture))
+    return np.round(np.clip(picture, 0.0, 1.0) * 255.0).astype("uint8")
 
 
-def fold(student: keras.Model, pictures: Iterable[Any]) -> keras.Model:
-    """A `lite` that computes what `student` does, its normalisation folded into the weights.
+class FeatureStore(keras.utils.PyDataset):
+    """Fixed crops of photos and paintings with the teacher's features, as files of float16.
 
-    The statistics are taken from the batches in `pictures`, as the weights may be averaged ones,
-    for which those of the training do not hold.
+    Batches are (crops (B, side, side, 3) uint8, {layer: features}); batch number `i` depends on
+    the seed and `i` alone. The first use computes the features (the crops come half from each
+    folder); a store that is complete is used again.
     """
-    for batch in pictures:
-        student(batch, training=True)
-    network = backbones.build("lite")
-    for name in network.output:
-        norm = student.get_layer(f"{name}_norm")
-        gamma, beta, mean, variance = norm.get_weights()
-        scale = gamma / np.sqrt(variance + norm.epsilon)
-        (kernel,) = student.get_layer(name).get_weights()
-        network.get_layer(name).set_weights([kernel * scale, beta - mean * scale])
-    return network
+
+    def __init__(self, folder: Path, count: int, side: int, of: str = ""):
+        """`of`: what the features come from; others are not taken for them."""
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
+        self.folder, self.count, self.side, self.of = folder, count, side, of
+        self.arrays: dict[str, np.ndarray] = {}
+        self.first = self.last = self.batch = self.seed = 0
+
+    def _file(self, name: str) -> Path:
+        digest = hashlib.sha256(self.of.encode()).hexdigest()[:8]
+        return self.folder / f"{name}-{self.count}x{self.side}-{digest}.npy"
+
+    def fill(self, folders: Sequence[data.PictureFolder], teacher: Teacher, seed: int) -> None:
+        """Opens the store, after computing it where it is not complete."""
+        names = ("crops", *STORED)
+        complete = self._file("complete")
+        try:
+            if not complete.exists():
+                self._compute(folders, teacher, seed)
+                np.save(complete, True)
+            self.arrays = {name: np.load(self._file(name), mmap_mode="r") for name in names}
+        except OSError as error:
+            raise StyleTransferError(
+                f"The teacher's features cannot be kept in {self.folder} ({error.strerror}); "
+                "choose another folder or fewer crops."
+            ) from error
+
+    def _compute(self, folders, teacher: Teacher, seed: int, batch: int = 4) -> None:
+        rng = np.random.default_rng(seed)
+        for start in range(0, self.count, batch):
+            crops = np.stack(
+                [
+                    self._picture(rng, folders, index)
+                    for index in range(start, min(start + batch, self.count))
+                ]
+            )
+            found = teacher(crops.astype("float32") / 255.0)
+            self._keep("crops", start, crops)
+            for layer in STORED:
+                self._keep(layer, start, ops.convert_to_numpy(ops.cast(found[layer], "float16")))
+            if start % 400 == 0:
+                print(f"teacher's features: {start}/{self.count} crops", flush=True)
+
+    def _picture(self, rng, folders, index: int) -> np.ndarray:
+        own, other = folders[index % len(folders)], folders[(index + 1) % len(folders)]
+        crop = own.crop(rng, self.side)
+        if index // len(folders) % 2:
+            crop = disturb(rng, crop, other.crop(rng, self.side))
+        return crop
+
+    def _keep(self, name: str, start: int, values: np.ndarray) -> None:
+        if start == 0:
+            path, shape = self._file(name), (self.count, *values.shape[1:])
+            array = np.lib.format.open_memmap(path, "w+", values.dtype, shape)
+            if hasattr(os, "posix_fallocate"):  # a full disk must be told here: later it is SIGBUS
+                with open(path, "r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            self.arrays[name] = array
+        self.arrays[name][start : start + len(values)] = values
+
+    def batches(self, first: int, last: int, batch: int, seed: int) -> FeatureStore:
+        """The batches of steps `first` to `last`."""
+        part = FeatureStore(self.folder, self.count, self.side, self.of)
+        part.arrays, part.first, part.last = self.arrays, first, last
+        part.batch, part.seed = batch, seed
+        return part
+
+    @property
+    def num_batches(self) -> int:
+        return self.last - self.first
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rng = np.random.default_rng((self.seed, self.first + index))
+        chosen = np.sort(rng.choice(self.count, self.batch, replace=False))
+        crops = self.arrays["crops"][chosen].astype("float32") / 255.0
+        return ((crops, {layer: self.arrays[layer][chosen] for layer in STORED}),)
+
+
+def normalise_activations(network: keras.Model, pictures: np.ndarray) -> None:
+    """Scales and shifts every fresh channel to mean 0 and variance 1 before its ReLU, in place.
+
+    Measured on `pictures` (B, H, W, 3), layer by layer (cf. Mishkin & Matas, All you need is a
+    good init, arXiv 1511.06422). Without it, Adam's first steps silence half of the channels.
+    """
+    x = ops.convert_to_tensor(pictures)
+    for layer in network.layers[1:]:
+        if not isinstance(layer, keras.layers.Conv2D):
+            x = ops.cast(layer(x), "float32")
+            continue
+        kernel, _ = layer.get_weights()
+        x = ops.conv(x, kernel, padding=layer.padding)
+        found = ops.convert_to_numpy(x)
+        mean, deviation = found.mean(axis=(0, 1, 2)), found.std(axis=(0, 1, 2)) + 1e-5
+        layer.set_weights([kernel / deviation, -mean / deviation])
+        x = ops.relu((x - mean) / deviation)
 
 
 class Distillation(keras.Model):
     """The student with its 1x1 maps; the loss is the mean relative error over the five layers.
 
-    `sample` (B, H, W, 3) are pictures from which the size of the teacher's features is taken.
+    Its input is a batch of `FeatureStore`; `sample` is one, from which the size of the teacher's
+    features is taken. `computed` gives the layers that are not stored.
     """
 
-    def __init__(self, student: keras.Model, teacher: Teacher, sample):
+    def __init__(self, student: keras.Model, computed: Teacher, sample):
         super().__init__()
         self.student = backbones.truncate(student, backbones.STYLE_LAYERS)
-        self.teacher = teacher
-        targets = {k: ops.convert_to_numpy(v).astype("float32") for k, v in teacher(sample).items()}
+        self.computed = computed
         # The maps predict targets of rms 1: fresh weights are then of the right size.
-        self.scales = {k: float(np.sqrt(np.mean(np.square(v)))) for k, v in targets.items()}
+        self.scales = {
+            k: float(np.sqrt(np.mean(np.square(ops.convert_to_numpy(v).astype("float32")))))
+            for k, v in self.targets(sample).items()
+        }
         self.maps = {
-            layer: keras.layers.Conv2D(targets[layer].shape[-1], 1, name=f"{layer}_map")
+            layer: keras.layers.Conv2D(
+                self.targets(sample)[layer].shape[-1], 1, name=f"{layer}_map"
+            )
             for layer in backbones.STYLE_LAYERS
         }
         self.trackers = {layer: keras.metrics.Mean(name=layer) for layer in self.maps}
 
-    def call(self, image, training=False):  # without this argument `fit` would not pass it on
-        features = self.student(image, training=training)
+    def build(self, input_shape=None):
+        """Its layers are built by the first call."""
+        self.built = True
+
+    def targets(self, batch):
+        crops, stored = batch
+        return {**self.computed(crops), **stored}
+
+    def call(self, batch):
+        features = self.student(batch[0])
         return {layer: self.maps[layer](features[layer]) for layer in self.maps}
 
     def compute_loss(
         self, x: Any = None, y=None, y_pred: Any = None, sample_weight=None, training=True
     ):
-        targets = self.teacher(x)
+        targets = self.targets(x)
         total = 0.0
         for layer, tracker in self.trackers.items():
             # Squared error divided by the target's energy: every layer counts alike.
@@ -124,32 +238,48 @@ def distill(
     teachers: Sequence[str | Path],
     output: Path,
     run: loop.RunOptions,
+    crops: int = CROPS,
 ) -> None:
     """Trains `lite` on crops of photos and paintings; writes its weights to `output`.
 
     Args:
-        photos, styles: folders of pictures; each batch is half of one, half of the other, since
+        photos, styles: folders of pictures; the crops are half of one, half of the other, since
             the network must see both as VGG19 does.
         teachers: backbone names or `.npz` files, see `teachers.Teacher`.
+        crops: how many; at 192 px each takes 3.8 MB in `run.folder`.
     """
-    loop.prepare(run)
-    folders = [data.PictureFolder(f, run.crop) for f in (photos, styles)]
-    student = normalised_student()
+    if crops < run.batch:
+        raise StyleTransferError(
+            f"crops is {crops}; give at least as many as a step takes, {run.batch}."
+        )
+    files.check_output(output)
+    with loop.prepare(run):
+        _distill(photos, styles, teachers, output, run, crops)
+
+
+def _distill(photos, styles, teachers, output: Path, run: loop.RunOptions, crops: int) -> None:
+    run.folder.mkdir(parents=True, exist_ok=True)
+    origin = repr(([str(teacher) for teacher in teachers], str(photos), str(styles), run.seed))
+    store = FeatureStore(run.folder, crops, run.crop, origin)
+    store.fill(
+        [data.PictureFolder(f, run.crop) for f in (photos, styles)],
+        Teacher(teachers, STORED),
+        run.seed,
+    )
 
     def batches(first: int, last: int) -> keras.utils.PyDataset:
-        return data.MixedCropBatches(
-            folders, run.crop, max(1, run.batch // 2), first, last, run.seed
-        )
+        return store.batches(first, last, run.batch, run.seed)
 
-    (sample,) = batches(0, 1)[0]
-    model = Distillation(student, Teacher(teachers, backbones.STYLE_LAYERS), sample)
+    (sample,) = store.batches(0, 1, min(32, crops), run.seed)[0]
+    student = backbones.build("lite")
+    normalise_activations(student, sample[0])
+    model = Distillation(student, Teacher(teachers, [COMPUTED]), sample)
     model(sample)
-
-    calibration = [batches(first, first + 1)[0][0] for first in range(CALIBRATION)]
+    balanced = backbones.build("lite")
 
     def export() -> None:
-        network = fold(student, calibration)
-        balance(network, sample)
-        loop.save_weights(network, output)
+        balanced.set_weights(student.get_weights())
+        balance(balanced, sample[0])
+        loop.save_weights(balanced, output)
 
     loop.train(model, batches, run, export)

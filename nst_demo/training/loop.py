@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import os
+import io
+import math
 import time
-import zipfile
-import zlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
@@ -17,6 +18,10 @@ import numpy as np
 
 from nst_demo.errors import StyleTransferError
 from nst_demo.images import save_image
+from nst_demo.training import files
+from nst_demo.training.log import Log
+
+REPORT = 50  # steps between lines of the log
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class RunOptions:
     """Where and how long to train.
 
     Attributes:
-        folder: receives checkpoint.npz, log.csv, preview.png; made where missing.
+        folder: receives checkpoint.npz, log.csv, losses.png, preview.png; made where missing.
         steps: length of the whole schedule, in batches.
         batch: crops a step.
         crop: side of a crop in pixels, a multiple of 16.
@@ -58,148 +63,167 @@ class RunOptions:
             )
 
 
-def prepare(run: RunOptions) -> None:
-    """Sets Keras' precision and seeds: before the first layer of the run is built."""
-    if run.mixed_precision:
-        keras.config.set_dtype_policy("mixed_bfloat16")
-    keras.utils.set_random_seed(run.seed)
+class prepare:
+    """Sets Keras' precision and seeds: before the first layer of the run is built.
 
+    As a context manager it puts the precision back at the end, for whatever else the process does.
+    """
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz`. StyleTransferError where it is missing, damaged or none."""
-    try:
-        with np.load(path) as arrays:
-            return {name: arrays[name] for name in arrays}
-    # What NumPy and zipfile raise on damaged bytes; a lone `.npy` array is no context manager.
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise StyleTransferError(
-            f"{path} cannot be read as .npz ({error}); give another or delete it."
-        ) from error
+    def __init__(self, run: RunOptions):
+        self.before = keras.config.dtype_policy()
+        if run.mixed_precision:
+            keras.config.set_dtype_policy("mixed_bfloat16")
+        keras.utils.set_random_seed(run.seed)
 
+    def __enter__(self) -> None:
+        pass
 
-def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """All or nothing: written aside, then renamed over `path`."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(aside, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        os.replace(aside, path)
-    except OSError as error:
-        raise StyleTransferError(
-            f"Cannot write {path} ({error.strerror}); an earlier one is kept."
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
+    def __exit__(self, *_: object) -> None:
+        keras.config.set_dtype_policy(self.before)
 
 
 class Checkpoint:
-    """Weights, their average and the optimizer's state in one `.npz`."""
+    """Weights, their average and the optimizer's state in one `.npz`.
+
+    Under JAX `fit` takes the values out of the variables and passes them along itself; it puts
+    them back on request, and then goes on from whatever they hold. Hence `_model`.
+    """
 
     def __init__(self, path: Path, model: keras.Model):
-        self.path, self.model = path, model
-        self.average = [np.array(w) for w in model.trainable_variables]
+        self.path, self._unsynced = path, model
+        self.average = self.weights()
 
-    def _state(self) -> list[tuple[str, keras.Variable]]:
-        pairs = [("weight", w) for w in self.model.trainable_variables]
-        pairs += [("optimizer", v) for v in self.model.optimizer.variables]
+    @property
+    def _model(self) -> Any:
+        """The model with its values in its variables."""
+        if hasattr(self._unsynced, "jax_state_sync"):
+            self._unsynced.jax_state_sync()
+        return self._unsynced
+
+    def weights(self) -> list[np.ndarray]:
+        return [_copy(w) for w in self._model.trainable_variables]
+
+    def _state(self) -> list[tuple[str, Any]]:
+        pairs = [("weight", w) for w in self._model.trainable_variables]
+        pairs += [("optimizer", v) for v in self._model.optimizer.variables]
         return [(f"{kind}{i:03d}", v) for i, (kind, v) in enumerate(pairs)]
 
     def save(self) -> None:
-        arrays = {name: np.array(variable) for name, variable in self._state()}
+        arrays = {name: _copy(variable) for name, variable in self._state()}
         arrays |= {f"average{i:03d}": a for i, a in enumerate(self.average)}
-        write_npz(self.path, arrays)
+        files.write_npz(self.path, arrays)
 
     def restore(self) -> int:
         """The step to go on from: 0 where there is no checkpoint yet."""
         if not self.path.exists():
             return 0
-        arrays, state = read_npz(self.path), self._state()
-        same = all(n in arrays and arrays[n].shape == v.shape for n, v in state)
-        if not same or len(arrays) != len(state) + len(self.average):
+        arrays, state = files.read_npz(self.path), self._state()
+        averages = [(f"average{i:03d}", a) for i, a in enumerate(self.average)]
+        expected = {name: tuple(v.shape) for name, v in [*state, *averages]}
+        if {name: array.shape for name, array in arrays.items()} != expected:
             raise StyleTransferError(
                 f"{self.path} is a checkpoint of another architecture; "
                 "give another folder or delete it."
             )
         for name, variable in state:
             variable.assign(arrays[name])
-        self.average = [arrays[f"average{i:03d}"] for i in range(len(self.average))]
-        return int(self.model.optimizer.iterations)
+        self.average = [arrays[name] for name, _ in averages]
+        return int(self._model.optimizer.iterations)
 
     def update_average(self, decay: float) -> None:
-        for average, weight in zip(self.average, self.model.trainable_variables, strict=True):
-            average += (1.0 - decay) * (np.array(weight) - average)
+        for average, weight in zip(self.average, self.weights(), strict=True):
+            average += (1.0 - decay) * (weight - average)
 
-    def apply_average(self) -> list[np.ndarray]:
-        """Puts the averaged weights into the model; returns the ones they replace."""
-        current = [np.array(w) for w in self.model.trainable_variables]
-        self.assign(self.average)
-        return current
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The model has its averaged weights inside, and those of the training again after."""
+        current = self.weights()
+        self._assign(self.average)
+        try:
+            yield
+        finally:
+            self._assign(current)
 
-    def assign(self, values: list[np.ndarray]) -> None:
-        for weight, value in zip(self.model.trainable_variables, values, strict=True):
+    def _assign(self, values: list[np.ndarray]) -> None:
+        for weight, value in zip(self._model.trainable_variables, values, strict=True):
             weight.assign(value)
+
+
+def _copy(variable: Any) -> np.ndarray:
+    """Its value; a copy, as PyTorch and JAX write the next step's into the same memory."""
+    return np.array(keras.ops.convert_to_numpy(variable))
 
 
 class _Progress(keras.callbacks.Callback):
     """Logs, checkpoints, previews; stops on time or on a loss that is not finite."""
 
-    def __init__(self, run: RunOptions, checkpoint: Checkpoint, first: int, export: Callable):
+    def __init__(
+        self, run: RunOptions, checkpoint: Checkpoint, log: Log, first: int, export: Callable
+    ):
         super().__init__()
-        self.run, self.checkpoint, self.export = run, checkpoint, export
-        self.step = self.first = first
+        self.run, self.checkpoint, self.log, self.export = run, checkpoint, log, export
+        self.step = first
         self.started = self.saved = time.monotonic()
+        # (step, time) of the last reports: the pace is that of the last 1,000 steps, less the
+        # first of this run, which waits for the compiler.
+        self.reports: deque[tuple[int, float]] = deque(maxlen=1 + 1000 // REPORT)
         self.failure: str | None = None
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
         losses = {name: float(value) for name, value in (logs or {}).items()}
         if not all(np.isfinite(value) for value in losses.values()):
-            self.failure = f"The loss is not finite at step {self.step}: {losses}"
-            self.model.stop_training = True
+            values = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+            self._fail(f"The loss is not finite at step {self.step} ({values})")
             return
         if self.step % 10 == 0:
             # A short memory at first, so that the average is not held back by the random start.
             self.checkpoint.update_average(min(self.run.averaging, self.step / (self.step + 100)))
         now = time.monotonic()
-        if self.step % 50 == 0:
-            self._log(losses, now)
+        if not self.reports:
+            self.reports.append((self.step, now))
+        elif self.step % REPORT == 0:
+            self._report(losses, now)
             self.model.reset_metrics()
         if now - self.saved > self.run.checkpoint_seconds:
-            self.saved = now
             self._save()
-        limit = self.run.minutes
-        if limit is not None and now - self.started > 60 * limit:
+            self.saved = time.monotonic()
+        if self._seconds_allowed(now) <= 0:
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
         if self.failure is None:
             self._save()
 
-    def _save(self):
-        if not all(np.isfinite(np.array(w)).all() for w in self.model.trainable_variables):
-            self.failure = f"The weights are not finite at step {self.step}"
-            self.model.stop_training = True
+    def _fail(self, failure: str) -> None:
+        self.failure = failure
+        self.model.stop_training = True
+
+    def _save(self) -> None:
+        if not all(np.isfinite(weight).all() for weight in self.checkpoint.weights()):
+            self._fail(f"The weights are not finite at step {self.step}")
             return
         self.checkpoint.save()
-        current = self.checkpoint.apply_average()
-        self.export()
-        self.checkpoint.assign(current)
+        with self.checkpoint.averaged():
+            self.export()
+        self.log.draw()
 
-    def _log(self, losses: dict[str, float], now: float):
-        pace = (now - self.started) / (self.step - self.first)
-        left = pace * (self.run.steps - self.step) / 60
+    def _seconds_allowed(self, now: float) -> float:
+        """Until `minutes` are over."""
+        minutes = math.inf if self.run.minutes is None else self.run.minutes
+        return 60 * minutes - (now - self.started)
+
+    def _report(self, losses: dict[str, float], now: float) -> None:
+        self.reports.append((self.step, now))
+        (earlier, then), done = self.reports[0], self.step
+        pace = (now - then) / (done - earlier)
+        left = min(pace * (self.run.steps - done), self._seconds_allowed(now)) / 60
         text = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
         print(
-            f"step {self.step}/{self.run.steps}  {text}  {pace:.3f} s/step  {left:.0f} min left",
+            f"step {done}/{self.run.steps}  {text}  {pace:.3f} s/step  {left:.0f} min left",
             flush=True,
         )
-        log = self.run.folder / "log.csv"
-        fresh = not log.exists()
-        with open(log, "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if fresh:
-                writer.writerow(["step", "seconds_a_step", *losses])
-            writer.writerow([self.step, f"{pace:.4f}", *(f"{v:.6f}" for v in losses.values())])
+        self.log.add({"step": done, "seconds_a_step": pace, **losses})
 
 
 def train(
@@ -224,39 +248,44 @@ def train(
     )
     model.compile(optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0))
     model.optimizer.build(model.trainable_variables)
-    try:
-        run.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StyleTransferError(
-            f"The folder {run.folder} cannot be made ({error.strerror}); choose another."
-        ) from error
     checkpoint = Checkpoint(run.folder / "checkpoint.npz", model)
+    files.check_output(checkpoint.path)
     first = checkpoint.restore()
     if first >= run.steps:
         print(f"Nothing to do: {first} of {run.steps} steps are done.")
         return
-    progress = _Progress(run, checkpoint, first, export)
+    progress = _Progress(run, checkpoint, Log(run.folder, first), first, export)
     model.fit(batches(first, run.steps), epochs=1, verbose=0, callbacks=[progress], shuffle=False)
     if progress.failure:
-        raise StyleTransferError(
-            f"{progress.failure}; stopped. The last good checkpoint is {checkpoint.path}."
+        raise StyleTransferError(f"{progress.failure}; stopped. {_advice(checkpoint.path, run)}")
+
+
+def _advice(checkpoint: Path, run: RunOptions) -> str:
+    lower = f"with a learning rate lower than {run.learning_rate:g}"
+    if checkpoint.exists():
+        return (
+            f"The last good checkpoint is {checkpoint}: the same command goes on from it {lower}."
         )
+    return f"There is no checkpoint in {run.folder} yet: begin again {lower}."
+
+
+class _WeightsInMemory(io.BytesIO):
+    """What `save_weights` writes to; Keras asks for a name that ends so."""
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"
 
 
 def save_weights(network: keras.Model, path: Path) -> None:
-    """`network`'s weights as a float16 `.weights.h5`, written aside and renamed."""
-    aside = path.with_name(f"part-{os.getpid()}-{path.name}")
-    half = aside.with_suffix(".half")
-    try:
-        network.save_weights(aside)
-        with h5py.File(aside) as full, h5py.File(half, "w") as file:
-            full.visititems(lambda name, item: _copy_half(file, name, item))
-        os.replace(half, path)
-    except OSError as error:
-        raise StyleTransferError(f"Cannot write {path} ({error}).") from error
-    finally:
-        for rest in (aside, half):
-            rest.unlink(missing_ok=True)
+    """`network`'s weights as a float16 `.weights.h5`.
+
+    Made in memory: on a full disk HDF5 does not just fail, it may crash the process.
+    """
+    memory, half = _WeightsInMemory(), io.BytesIO()
+    network.save_weights(memory)
+    with h5py.File(memory) as full, h5py.File(half, "w") as file:
+        full.visititems(lambda name, item: _copy_half(file, name, item))
+    files.replace(path, lambda aside: aside.write_bytes(half.getbuffer()))
 
 
 def _copy_half(file: h5py.File, name: str, item: h5py.Group | h5py.Dataset) -> None:

@@ -15,7 +15,7 @@ import keras
 
 from nst_demo import backbones
 from nst_demo.errors import StyleTransferError
-from nst_demo.training.loop import read_npz
+from nst_demo.training.files import read_npz
 
 
 class ReflectionPadding(keras.layers.Layer):

@@ -1,20 +1,17 @@
 """The losses of style transfer, in backend-neutral Keras operations.
 
-Features are (B, h, w, C); every function reduces one layer of one batch to a scalar or a statistic.
+For training, features are (B, h, w, C) and every function reduces one layer of one batch to a
+scalar or a statistic. For image optimisation a layer's loss is a function of `Sums` over positions,
+chosen by name (STYLE_LOSSES, CONTENT_LOSSES, VARIATION_LOSSES): ours, and the published ones that
+`recipes` combines.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
 from keras import ops
-
-
-def gram_matrix(features):
-    """Channel correlations (B, C, C), divided by h*w. Gatys et al., arXiv 1508.06576, eq. 3."""
-    batch, height, width, channels = ops.shape(features)
-    flat = ops.reshape(features, (batch, height * width, channels))
-    return ops.matmul(ops.transpose(flat, (0, 2, 1)), flat) / ops.cast(
-        height * width, features.dtype
-    )
 
 
 def moments(features, epsilon: float = 1e-8):
@@ -68,3 +65,222 @@ def total_variation(image):
     vertical = image[:, 1:] - image[:, :-1]
     horizontal = image[:, :, 1:] - image[:, :, :-1]
     return ops.mean(ops.square(vertical)) + ops.mean(ops.square(horizontal))
+
+
+# ---- Statistics that add up over tiles -----------------------------------------------------------
+
+
+class Sums(NamedTuple):
+    """Sums over the positions of one layer of one picture: all that a loss of the layer needs.
+
+    Sums over the tiles of a picture add up to the picture's, so that a picture of any size can be
+    evaluated in parts. What a layer does not need is a zero of shape ().
+    """
+
+    total: Any  # (C,) of F
+    gram: Any  # (C, C) of F Fᵀ; style layers
+    square: Any  # (C,) of F²; content layers
+    difference: Any  # (C,) of (F - P)², P the content's features; content layers
+    positions: Any  # (): how many there are, float32
+
+
+def layer_sums(features, *, style: bool, content=None, weights=None) -> Sums:
+    """The sums of features (1, h, w, C), taken in float32.
+
+    Args:
+        style: whether the layer's Gram matrix is needed.
+        content: the content's features (1, h, w, C) where this is a content layer; for the
+            content's own sums its features once more.
+        weights: (1, h, w, 1) in [0, 1], what each position counts: the guidance channel of Gatys
+            et al., arXiv 1611.07865, §4 (squared: it is products of features that are weighted).
+    """
+    features = ops.cast(features, "float32")
+    _, height, width, channels = ops.shape(features)
+    if weights is None:
+        weighted, positions = features, ops.cast(height * width, "float32")
+    else:
+        weighted, positions = features * weights, ops.sum(weights)
+    zero = ops.zeros(())
+    gram = square = difference = zero
+    if style:
+        flat = ops.reshape(features, (-1, channels))
+        gram = ops.matmul(ops.transpose(ops.reshape(weighted, (-1, channels))), flat)
+    if content is not None:
+        square = ops.sum(weighted * features, axis=(0, 1, 2))
+        off = features - ops.cast(content, "float32")
+        squared = ops.square(off) if weights is None else ops.square(off) * weights
+        difference = ops.sum(squared, axis=(0, 1, 2))
+    return Sums(ops.sum(weighted, axis=(0, 1, 2)), gram, square, difference, positions)
+
+
+def mix(parts: Sequence[Sums], shares) -> Sums:
+    """Style sums of several pictures as one: their means per position, mixed by `shares`.
+
+    The result has 1 position. `shares` (k,) usually sum to 1.
+    """
+    mixed = [
+        sum(shares[k] * part[field] / part.positions for k, part in enumerate(parts))
+        for field in range(len(Sums._fields))
+    ]
+    return Sums(*mixed)
+
+
+def _per_position(sums: Sums):
+    """The Gram matrix (C, C), arXiv 1508.06576, eq. 3, as a mean: for pictures of any sizes.
+
+    The published losses below that use the sum, G = F Fᵀ, take both at the size of the picture:
+    M times this, M its positions. This is what was published where, as there, the style has the
+    photo's size; it goes on working where a mask or the style has another.
+    """
+    return sums.gram / sums.positions
+
+
+def _mean_and_variance(total, square, positions):
+    mean = total / positions
+    return mean, ops.maximum(square / positions - ops.square(mean), 0.0)
+
+
+# ---- Style ---------------------------------------------------------------------------------------
+
+
+def _gram(picture: Sums, style: Sums, **_):
+    """Gatys' loss relative to the style's own energy: layers of any scale count alike."""
+    return relative_error(_per_position(picture), _per_position(style))
+
+
+def _moments(picture: Sums, style: Sums, **_):
+    """As `moments_loss`, from sums."""
+    mean, variance = _mean_and_variance(
+        picture.total, ops.diagonal(picture.gram), picture.positions
+    )
+    target_mean, target_variance = _mean_and_variance(
+        style.total, ops.diagonal(style.gram), style.positions
+    )
+    deviation, target_deviation = ops.sqrt(variance + 1e-8), ops.sqrt(target_variance + 1e-8)
+    mismatch = ops.square(mean - target_mean) + ops.square(deviation - target_deviation)
+    energy = ops.square(target_mean) + ops.square(target_deviation)
+    return ops.sum(mismatch) / ops.sum(energy)
+
+
+def _covariance(picture: Sums, style: Sums, **_):
+    """Relative errors of the mean and of the covariance (C, C), half of each.
+
+    What the Gram matrix mixes into one, apart (cf. Li et al., arXiv 1701.01036, §4).
+    """
+
+    def statistics(sums: Sums):
+        mean = sums.total / sums.positions
+        return mean, _per_position(sums) - mean[:, None] * mean[None, :]
+
+    (mean, covariance), (target_mean, target_covariance) = statistics(picture), statistics(style)
+    return 0.5 * (relative_error(mean, target_mean) + relative_error(covariance, target_covariance))
+
+
+def _sethi_style(picture: Sums, style: Sums, **_):
+    """mean((G - A)²), G = F Fᵀ / (h w)."""
+    return ops.mean(ops.square(_per_position(picture) - _per_position(style)))
+
+
+def _chen_style(picture: Sums, style: Sums, **_):
+    """mean((G - A)²), G = FᵀF / F.size: L2 without the half."""
+    channels = picture.total.shape[-1]
+    return ops.mean(ops.square((_per_position(picture) - _per_position(style)) / channels))
+
+
+def _gatys_style(picture: Sums, style: Sums, **_):
+    """Σ(G - A)² / (4 N² M²), N channels and M positions. Gatys et al., arXiv 1508.06576, eq. 4.
+
+    Zandian's 1/(2 nC nH nW)² Σ(G - G)² is the same.
+    """
+    difference = (_per_position(picture) - _per_position(style)) / picture.total.shape[-1]
+    return ops.sum(ops.square(difference)) / 4.0
+
+
+def _keras_style(picture: Sums, style: Sums, *, pixels: int):
+    """Σ(S - C)² / (4 · channels² · size²), of the image itself at every layer: 3 and rows·columns.
+
+    `pixels`: rows times columns of the picture.
+    """
+    scale = picture.positions / pixels  # before squaring, which may overflow
+    difference = scale * (_per_position(picture) - _per_position(style))
+    return ops.sum(ops.square(difference)) / (4.0 * 3.0**2)
+
+
+STYLE_LOSSES: dict[str, Callable[..., Any]] = {
+    "gram": _gram,
+    "moments": _moments,
+    "covariance": _covariance,
+    "sethi": _sethi_style,
+    "chen": _chen_style,
+    "zandian": _gatys_style,
+    "baroni": _gatys_style,
+    "keras": _keras_style,
+}
+"""One layer's loss by name: (the picture's sums, the style's sums, pixels=rows·columns) -> ()."""
+
+
+# ---- Content -------------------------------------------------------------------------------------
+
+
+def _structure(picture: Sums, content: Sums, **_):
+    """As `structure_loss`, from sums; exactly 0 for the content itself.
+
+    With deviations s and t: mean(((F - mF)/s - (P - mP)/t)²)
+    = var(F - P)/(s t) + (1/s - 1/t) (var(F)/s - var(P)/t).
+    """
+    count = picture.positions
+    mean, variance = _mean_and_variance(picture.total, picture.square, count)
+    target_mean, target_variance = _mean_and_variance(content.total, content.square, count)
+    off = picture.difference / count - ops.square(mean - target_mean)
+    a, b = ops.rsqrt(variance + 1e-5), ops.rsqrt(target_variance + 1e-5)
+    return ops.mean(a * b * off + (a - b) * (a * variance - b * target_variance))
+
+
+def _mean_squared(picture: Sums, content: Sums, **_):
+    """mean((F - P)²): Sethi's, and Chen's 2·l2_loss(F - P) / size."""
+    return ops.mean(picture.difference) / picture.positions
+
+
+def _zandian_content(picture: Sums, content: Sums, **_):
+    """Σ(a - a)² / (4 nH nW nC)."""
+    return 0.25 * ops.mean(picture.difference) / picture.positions
+
+
+def _gatys_content(picture: Sums, content: Sums, **_):
+    """½ Σ(F - P)². Gatys et al., arXiv 1508.06576, eq. 1."""
+    return 0.5 * ops.sum(picture.difference)
+
+
+def _keras_content(picture: Sums, content: Sums, **_):
+    """Σ(F - P)²."""
+    return ops.sum(picture.difference)
+
+
+CONTENT_LOSSES: dict[str, Callable[..., Any]] = {
+    "structure": _structure,
+    "sethi": _mean_squared,
+    "chen": _mean_squared,
+    "zandian": _zandian_content,
+    "baroni": _gatys_content,
+    "keras": _keras_content,
+}
+"""One layer's loss by name: (the picture's sums, the content's own, pixels=rows·columns) -> ()."""
+
+
+# ---- Pixels --------------------------------------------------------------------------------------
+
+
+def _keras_variation(image):
+    """Σ(a + b)^1.25, a and b the squared differences to the pixel below and to the right."""
+    corner = image[:, :-1, :-1]
+    below = ops.square(corner - image[:, 1:, :-1])
+    right = ops.square(corner - image[:, :-1, 1:])
+    return ops.sum(ops.power(below + right, 1.25))
+
+
+VARIATION_LOSSES: dict[str, Callable[[Any], Any]] = {
+    "squares": total_variation,
+    "chen": total_variation,
+    "keras": _keras_variation,
+}
+"""Smoothness of a picture (1, H, W, 3) by name; its values in the recipe's pixel range."""

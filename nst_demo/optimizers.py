@@ -1,7 +1,8 @@
-"""L-BFGS (TensorFlow and Keras have none) and Adam, for one tensor and a costly gradient.
+"""L-BFGS (TensorFlow and Keras have none), Adam and SGD, for one tensor and a costly gradient.
 
-Both are written as `minimise(evaluate, start, ...)` generators that yield after every evaluation,
-so that a caller can preview, stop, or release the device between two evaluations.
+All are generators, `optimizer(evaluate, start, ...)`, that yield after every evaluation, so that a
+caller can preview, stop, or release the device between two evaluations. `minimise` takes the one
+that a recipe names.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from nst_demo.recipes import Recipe
 
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -111,32 +114,107 @@ def lbfgs(
         x, loss, gradient = accepted, trial_loss, trial_gradient
 
 
+def rate_at(step: int, learning_rate: float, decay: float, decay_steps: int) -> float:
+    """The learning rate of step 0, 1, ...: times `decay` after every `decay_steps` steps."""
+    return learning_rate * decay ** (step // decay_steps)
+
+
 def adam(
     evaluate: Evaluate,
     start: np.ndarray,
     *,
     learning_rate: float = 0.02,
+    decay: float = 1.0,
+    decay_steps: int = 1,
     beta_1: float = 0.9,
     beta_2: float = 0.999,
     epsilon: float = 1e-8,
+    pixel_range: float = 1.0,
     clip: tuple[float, float] | None = None,
+    first: int = 0,
 ) -> Iterator[Evaluation]:
-    """Adam (Kingma & Ba, arXiv 1412.6980, alg. 1); yields every evaluation, without end.
+    """Adam (Kingma & Ba, arXiv 1412.6980); yields every evaluation, without end.
 
-    `clip` keeps x in a range after every step. Ends where the loss is no longer finite.
+    As TensorFlow and Keras write it (the end of §2): epsilon is added before the correction of the
+    moments. Ends where the loss is no longer finite.
+
+    Args:
+        pixel_range: x is in [0, 1], but the steps are those of `pixel_range` times x: the learning
+            rate is in its units, and epsilon is compared with its gradient.
+        clip: the range in which x is kept after every step.
+        first: steps of the schedule that an earlier part of the run has taken.
     """
     x = start.astype(np.float32)
-    first, second = np.zeros_like(x), np.zeros_like(x)
+    first_moment, second_moment = np.zeros_like(x), np.zeros_like(x)
     step = 0
     while True:
         loss, gradient = evaluate(x)
         yield Evaluation(x, loss, gradient)
         if not np.isfinite(loss):
             return
+        rate = rate_at(first + step, learning_rate, decay, decay_steps) / pixel_range
         step += 1
-        first += np.float32(1 - beta_1) * (gradient - first)
-        second += np.float32(1 - beta_2) * (np.square(gradient) - second)
-        rate = learning_rate * np.sqrt(1 - beta_2**step) / (1 - beta_1**step)
-        x = x - np.float32(rate) * first / (np.sqrt(second) + np.float32(epsilon))
+        first_moment += np.float32(1 - beta_1) * (gradient - first_moment)
+        second_moment += np.float32(1 - beta_2) * (np.square(gradient) - second_moment)
+        rate *= np.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+        # The gradient by pixels of the range is smaller by it: so epsilon is larger by it here.
+        floor = np.float32(epsilon * pixel_range)
+        x = x - np.float32(rate) * first_moment / (np.sqrt(second_moment) + floor)
         if clip is not None:
             x = np.clip(x, *clip)
+
+
+def sgd(
+    evaluate: Evaluate,
+    start: np.ndarray,
+    *,
+    learning_rate: float,
+    decay: float = 1.0,
+    decay_steps: int = 1,
+    pixel_range: float = 1.0,
+    clip: tuple[float, float] | None = None,
+    first: int = 0,
+) -> Iterator[Evaluation]:
+    """Gradient descent without momentum; yields every evaluation, without end.
+
+    Arguments as `adam`. With y = pixel_range x, y -= rate dL/dy is x -= rate / pixel_range² dL/dx.
+    Ends where the loss is no longer finite.
+    """
+    x = start.astype(np.float32)
+    step = first
+    while True:
+        loss, gradient = evaluate(x)
+        yield Evaluation(x, loss, gradient)
+        if not np.isfinite(loss):
+            return
+        rate = rate_at(step, learning_rate, decay, decay_steps) / pixel_range**2
+        x = x - np.float32(rate) * gradient
+        if clip is not None:
+            x = np.clip(x, *clip)
+        step += 1
+
+
+def minimise(
+    evaluate: Evaluate, start: np.ndarray, recipe: Recipe, *, first: int = 0
+) -> Iterator[Evaluation]:
+    """The optimiser that the recipe names, with its settings, at step `first` of its schedule."""
+    if recipe.optimizer == "lbfgs":
+        return lbfgs(evaluate, start)
+    schedule = {
+        "learning_rate": recipe.learning_rate,
+        "decay": recipe.decay,
+        "decay_steps": recipe.decay_steps,
+        "pixel_range": recipe.pixel_range,
+        "clip": (0.0, 1.0) if recipe.clip else None,
+        "first": first,
+    }
+    if recipe.optimizer == "sgd":
+        return sgd(evaluate, start, **schedule)
+    return adam(
+        evaluate,
+        start,
+        beta_1=recipe.beta_1,
+        beta_2=recipe.beta_2,
+        epsilon=recipe.epsilon,
+        **schedule,
+    )

@@ -21,27 +21,6 @@ def numpy(value) -> np.ndarray:
     return ops.convert_to_numpy(value)
 
 
-def test_gram_matrix_is_the_mean_outer_product(features):
-    expected = np.einsum("bhwc,bhwd->bcd", features, features) / (5 * 7)
-    np.testing.assert_allclose(numpy(losses.gram_matrix(features)), expected, rtol=1e-5)
-
-
-def test_gram_matrix_does_not_depend_on_the_size_of_a_repeated_picture(features):
-    doubled = np.concatenate([features, features], axis=1)
-    np.testing.assert_allclose(
-        numpy(losses.gram_matrix(doubled)), numpy(losses.gram_matrix(features)), rtol=1e-4
-    )
-
-
-def test_gram_matrix_does_not_depend_on_positions(features):
-    shuffled = np.random.default_rng(2).permutation(features.reshape(2, 35, 4), axis=1)
-    np.testing.assert_allclose(
-        numpy(losses.gram_matrix(shuffled.reshape(features.shape))),
-        numpy(losses.gram_matrix(features)),
-        rtol=1e-4,
-    )
-
-
 def test_moments_are_numpys(features):
     mean, deviation = losses.moments(features)
     assert mean.shape == deviation.shape == (2, 1, 1, 4)
@@ -127,3 +106,188 @@ def test_structure_loss_sees_an_inverted_channel(features):
 def test_relative_error_of_a_scaled_target(features, factor, expected):
     error = float(losses.relative_error(features * np.float32(factor), features))
     assert error == pytest.approx(expected, abs=1e-6)
+
+
+# ---- Losses of sums ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def picture_layer() -> np.ndarray:
+    """As after a ReLU: (1, 6, 8, 5)."""
+    return np.maximum(np.random.default_rng(2).normal(0.5, 2, (1, 6, 8, 5)), 0).astype("float32")
+
+
+@pytest.fixture
+def target_layer() -> np.ndarray:
+    return np.maximum(np.random.default_rng(3).normal(0.2, 1, (1, 6, 8, 5)), 0).astype("float32")
+
+
+def own_sums(layer: np.ndarray) -> losses.Sums:
+    return losses.layer_sums(layer, style=True, content=layer)
+
+
+def assert_close(found, expected, rtol: float = 1e-5) -> None:
+    for value, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(numpy(value), numpy(wanted), rtol=rtol, atol=1e-5)
+
+
+def test_sums_are_numpys(picture_layer, target_layer):
+    found = losses.layer_sums(picture_layer, style=True, content=target_layer)
+    flat = picture_layer.reshape(-1, 5)
+    off = flat - target_layer.reshape(-1, 5)
+    assert_close(found, [flat.sum(0), flat.T @ flat, (flat**2).sum(0), (off**2).sum(0), 48.0])
+
+
+def test_what_a_layer_does_not_need_is_a_zero_without_shape(picture_layer, target_layer):
+    style = losses.layer_sums(picture_layer, style=True)
+    content = losses.layer_sums(picture_layer, style=False, content=target_layer)
+    assert style.square.shape == style.difference.shape == content.gram.shape == ()
+    assert float(style.square) == float(style.difference) == float(content.gram) == 0
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_sums_of_tiles_add_up_to_the_pictures(picture_layer, target_layer, masked):
+    weights = np.random.default_rng(4).random((1, 6, 8, 1)).astype("float32") if masked else None
+
+    def sums(rows: slice, columns: slice):
+        window = (slice(None), rows, columns)
+        return losses.layer_sums(
+            picture_layer[window],
+            style=True,
+            content=target_layer[window],
+            weights=None if weights is None else weights[window],
+        )
+
+    tiles = [sums(r, c) for r in (slice(0, 2), slice(2, 6)) for c in (slice(0, 5), slice(5, 8))]
+    assert_close([sum(parts) for parts in zip(*tiles, strict=True)], sums(slice(6), slice(8)))
+
+
+def test_a_mask_of_0_and_1_cuts_out(picture_layer, target_layer):
+    mask = np.zeros((1, 6, 8, 1), "float32")
+    mask[:, 1:4, 2:7] = 1
+    found = losses.layer_sums(picture_layer, style=True, content=target_layer, weights=mask)
+    cut = (slice(None), slice(1, 4), slice(2, 7))
+    expected = losses.layer_sums(picture_layer[cut], style=True, content=target_layer[cut])
+    assert_close(found, expected)
+
+
+def test_half_precision_is_summed_in_float32():
+    """600 squares of 100: in float16 their sum would overflow."""
+    layer = np.full((1, 20, 30, 1), 100, "float16")
+    sums = losses.layer_sums(layer, style=True, content=layer)
+    assert numpy(sums.gram).dtype == np.float32
+    np.testing.assert_allclose(numpy(sums.gram), 6e6)
+
+
+def test_our_losses_of_sums_are_those_that_train_networks(picture_layer, target_layer):
+    picture = losses.layer_sums(picture_layer, style=True, content=target_layer)
+    target = own_sums(target_layer)
+    for found, expected in (
+        (
+            losses.STYLE_LOSSES["moments"](picture, target),
+            losses.moments_loss(picture_layer, target_layer),
+        ),
+        (
+            losses.CONTENT_LOSSES["structure"](picture, target),
+            losses.structure_loss(picture_layer, target_layer),
+        ),
+    ):
+        assert float(found) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_the_gram_loss_is_the_relative_error_of_mean_outer_products(picture_layer, target_layer):
+    layers = (picture_layer, target_layer)
+    found, wanted = (np.einsum("bhwc,bhwd->cd", x, x) / (6 * 8) for x in layers)
+    expected = ((found - wanted) ** 2).sum() / (wanted**2).sum()
+    value = losses.STYLE_LOSSES["gram"](own_sums(picture_layer), own_sums(target_layer))
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_covariance_loss_is_numpys(picture_layer, target_layer):
+    def statistics(layer):
+        flat = layer.reshape(-1, 5).astype("float64")
+        return flat.mean(0), np.cov(flat, rowvar=False, bias=True)
+
+    (mean, covariance), (wanted_mean, wanted) = map(statistics, (picture_layer, target_layer))
+    expected = 0.5 * ((mean - wanted_mean) ** 2).sum() / (wanted_mean**2).sum()
+    expected += 0.5 * ((covariance - wanted) ** 2).sum() / (wanted**2).sum()
+    found = losses.STYLE_LOSSES["covariance"](own_sums(picture_layer), own_sums(target_layer))
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", losses.STYLE_LOSSES)
+def test_a_style_repeated_over_a_larger_picture_costs_nothing(name, picture_layer, target_layer):
+    """Published equations take photo and style of one size; ours go on working with others."""
+    loss, style = losses.STYLE_LOSSES[name], own_sums(target_layer)
+    repeated = own_sums(np.tile(target_layer, (1, 2, 3, 1)))
+    other = float(loss(own_sums(picture_layer), style, pixels=48))
+    assert float(loss(repeated, style, pixels=288)) == pytest.approx(0, abs=1e-6 * other)
+    mixed = losses.mix([style, repeated], [0.25, 0.75])
+    assert float(loss(own_sums(target_layer), mixed, pixels=48)) == pytest.approx(
+        0, abs=1e-6 * other
+    )
+
+
+def test_a_mix_of_styles_has_the_shares_of_their_means(picture_layer, target_layer):
+    parts = [own_sums(picture_layer), own_sums(np.tile(target_layer, (1, 2, 1, 1)))]
+    mixed = losses.mix(parts, np.array([0.25, 0.75], "float32"))
+    expected = 0.25 * picture_layer.mean((0, 1, 2)) + 0.75 * target_layer.mean((0, 1, 2))
+    np.testing.assert_allclose(numpy(mixed.total), expected, rtol=1e-5)
+    assert float(mixed.positions) == 1
+
+
+@pytest.mark.parametrize("name", losses.CONTENT_LOSSES)
+def test_the_content_itself_costs_exactly_nothing(name, target_layer):
+    sums = own_sums(target_layer)
+    assert float(losses.CONTENT_LOSSES[name](sums, sums, pixels=48)) == 0
+
+
+LOSSES_OF_SUMS = [
+    *(("style", name) for name in losses.STYLE_LOSSES),
+    *(("content", name) for name in losses.CONTENT_LOSSES),
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), LOSSES_OF_SUMS)
+def test_gradients_are_the_slopes_and_finite_where_a_channel_is_silent(
+    kind, name, picture_layer, target_layer
+):
+    tf = pytest.importorskip("tensorflow")
+    picture_layer[..., 2] = 0
+    target_layer[..., 3] = 0
+    table = losses.STYLE_LOSSES if kind == "style" else losses.CONTENT_LOSSES
+    target = own_sums(target_layer)
+
+    def loss(layer):
+        sums = losses.layer_sums(layer, style=kind == "style", content=target_layer)
+        return table[name](sums, target, pixels=48)
+
+    x = tf.constant(picture_layer)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = loss(x)
+    gradient = tape.gradient(value, x).numpy()
+    assert np.isfinite(gradient).all()
+    live = np.array([1, 1, 0, 1, 1], "float32")
+    direction = live * np.random.default_rng(5).normal(size=gradient.shape).astype("float32")
+    ahead, behind = (float(loss(x + step * direction)) for step in (1e-2, -1e-2))
+    assert (ahead - behind) / 2e-2 == pytest.approx(float((gradient * direction).sum()), rel=2e-2)
+
+
+def test_keras_variation_of_an_edge():
+    """Three of the nine corners see 255 to the right, on pixels of 0 to 255."""
+    edge = np.zeros((1, 4, 4, 1), "float32")
+    edge[:, :, 2:] = 255
+    found = losses.VARIATION_LOSSES["keras"](edge)
+    assert float(found) == pytest.approx(3 * 255**2.5, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", losses.VARIATION_LOSSES)
+def test_the_variation_of_a_flat_picture_is_0_with_a_finite_gradient(name):
+    tf = pytest.importorskip("tensorflow")
+    flat = tf.fill((1, 5, 6, 3), 77.0)
+    with tf.GradientTape() as tape:
+        tape.watch(flat)
+        value = losses.VARIATION_LOSSES[name](flat)
+    assert float(value) == 0
+    np.testing.assert_array_equal(tape.gradient(value, flat), 0)

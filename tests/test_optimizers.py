@@ -1,4 +1,4 @@
-"""L-BFGS against SciPy, Adam against the paper's algorithm."""
+"""L-BFGS against SciPy, Adam against the paper's algorithm, SGD against its definition."""
 
 import itertools
 
@@ -176,3 +176,56 @@ def test_adam_ends_where_the_loss_is_not_finite(loss):
     values = iter([1.0, 0.5, loss, 0.1])
     evaluations = run(optimizers.adam(lambda x: (next(values), np.ones_like(x)), np.ones(2)), 10)
     assert len(evaluations) == 3
+
+
+def test_sgd_takes_gradient_steps_of_a_falling_rate():
+    evaluate, _ = quadratic(6, condition=3)
+    start = np.linspace(-1, 1, 6).astype("float32")
+    found = run(optimizers.sgd(evaluate, start, learning_rate=0.2, decay=0.5, decay_steps=2), 7)
+    x = start.astype("float64")
+    for step, evaluation in enumerate(found):
+        np.testing.assert_allclose(evaluation.x, x, rtol=1e-4, atol=1e-6)
+        assert evaluation.loss == evaluate(evaluation.x)[0]
+        x = x - 0.2 * 0.5 ** (step // 2) * evaluate(x)[1]
+
+
+@pytest.mark.parametrize("optimizer", [optimizers.sgd, optimizers.adam])
+def test_a_pixel_range_is_the_same_as_working_in_it(optimizer):
+    """x in [0, 1] with a pixel range of 255, against y = 255 x without one."""
+    evaluate, _ = quadratic(6, condition=3)
+    start = np.linspace(0, 1, 6).astype("float32")
+    options = {"learning_rate": 20.0, "decay": 0.9, "decay_steps": 3}
+    if optimizer is optimizers.adam:
+        options["epsilon"] = 1e-3  # of the gradient's size
+
+    def in_255(y):
+        loss, gradient = evaluate(y / np.float32(255))
+        return loss, gradient / np.float32(255)
+
+    found = run(optimizer(evaluate, start, pixel_range=255.0, clip=(0.2, 0.8), **options), 12)
+    expected = run(optimizer(in_255, 255 * start, clip=(0.2 * 255, 0.8 * 255), **options), 12)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours.x * 255, theirs.x, rtol=1e-4, atol=1e-3)
+    assert np.abs(found[-1].x - found[0].x).max() > 0.05
+
+
+def test_sgd_keeps_to_the_clip():
+    evaluations = run(
+        optimizers.sgd(
+            lambda x: (0.0, np.array([1, -1], "float32")),
+            np.array([0.5, 0.5]),
+            learning_rate=0.2,
+            clip=(0.0, 1.0),
+        ),
+        6,
+    )
+    np.testing.assert_array_equal(evaluations[-1].x, [0, 1])
+
+
+@pytest.mark.parametrize("loss", [np.inf, np.nan])
+def test_sgd_ends_where_the_loss_is_not_finite(loss):
+    values = iter([1.0, loss, 0.1])
+    evaluations = run(
+        optimizers.sgd(lambda x: (next(values), np.ones_like(x)), np.ones(2), learning_rate=1.0), 9
+    )
+    assert len(evaluations) == 2

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nst_demo.blending import normalised_weights
+from nst_demo.color import KeepColors, check_keep_colors
 from nst_demo.errors import StyleTransferError
 from nst_demo.images import ImageSource, open_picture
+from nst_demo.jobs import Job
+from nst_demo.masks import MaskSource, open_masks
 from nst_demo.steps import Step
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Step",
     "StyleTransferError",
+    "enlarge",
     "expected_seconds",
     "iterate",
     "stylize",
@@ -34,6 +38,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 StyleSource = ImageSource | Sequence[ImageSource]
+Masks = MaskSource | Sequence[MaskSource]
 
 
 def stylize(
@@ -41,6 +46,9 @@ def stylize(
     style: StyleSource,
     *,
     method: str = "adain",
+    masks: Masks = None,
+    keep_colors: KeepColors = "none",
+    init_image: ImageSource | None = None,
     on_step: Callable[[Step], Any] | None = None,
     **options: Any,
 ) -> np.ndarray:
@@ -48,10 +56,18 @@ def stylize(
 
     Args:
         content: a path, bytes, open file, PIL image, or array (H, W, 3) in [0, 1] or uint8.
-        style: the same, or a list of several to blend (`style_weights`).
+        style: the same, or a list of several: blended (`style_weights`), or each in its place
+            (`masks`).
         method: "adain" (fast), "gatys" (slow, high quality) or "magenta" (downloaded).
+        masks: where the style is painted (white), one for each style; the photo stays elsewhere.
+            See `masks.open_masks`: files and drawings get soft edges, float arrays (H, W) in
+            [0, 1] are taken as they are. Where masks overlap the styles mix.
+        keep_colors: the photo's: "luminance" paints light and dark only, "histogram" recolours the
+            style in the photo's palette first. See `color`.
+        init_image: a picture for "gatys" to start from, such as an earlier result.
         on_step: called with each Step of a method that works gradually.
         **options: of the method: fields of `methods.adain.Options` / `methods.gatys.Options`.
+            Both have style_weights, strength, style_scale, size and seed.
 
     Returns:
         float32 (H, W, 3) in [0, 1], of the photo's own height and width. Transparency is not
@@ -61,40 +77,93 @@ def stylize(
         StyleTransferError: one sentence for anything that the caller can mend.
     """
     chosen, values = _method(method), _options(method, options)
-    photo, styles = _pictures(content, style)
+    job = _open(content, style, masks, keep_colors, values)
     if chosen.iterate is None:
-        return chosen.stylize(photo, styles, values)
-    return chosen.stylize(photo, styles, values, _fast_start(photo, styles, values), on_step)
+        if init_image is not None:
+            raise StyleTransferError(f"The method {method!r} takes no init_image; use 'gatys'.")
+        return job.finished(job.painted(chosen.stylize, values))
+
+    def report(step: Step) -> None:
+        if on_step is not None:
+            on_step(job.finished_step(step))
+
+    start = _start(job, values, init_image)
+    return job.finished(
+        chosen.stylize(job.photo, job.styles, values, start, report, masks=job.guides())
+    )
 
 
 def iterate(
-    content: ImageSource, style: StyleSource, *, method: str = "gatys", **options: Any
+    content: ImageSource,
+    style: StyleSource,
+    *,
+    method: str = "gatys",
+    masks: Masks = None,
+    keep_colors: KeepColors = "none",
+    init_image: ImageSource | None = None,
+    **options: Any,
 ) -> Iterator[Step]:
     """As `stylize`, step by step: yields a `Step` at the start, every few iterations, at the end.
 
-    Its images have the size worked at (`size`). Close the generator to stop; the image of the last
-    Step is the result so far. The arguments are checked before the first step is asked for.
+    Its images have the size worked at; `enlarge` gives them the photo's. Close the generator to
+    stop; the image of the last Step is the result so far. The arguments are checked before the
+    first step is asked for.
     """
     chosen, values = _method(method), _options(method, options)
     if chosen.iterate is None:
         raise StyleTransferError(f"The method {method!r} has no steps; use stylize.")
-    photo, styles = _pictures(content, style)
-    normalised_weights(values.style_weights, len(styles))
-    return _steps(chosen.iterate, photo, styles, values)
+    job = _open(content, style, masks, keep_colors, values)
+    if init_image is not None:
+        init_image = open_picture(init_image, what="picture to start from").rgb
+    return _steps(chosen.iterate, job, values, init_image)
 
 
 def _steps(
     iterate_method: Callable[..., Iterator[Step]],
-    photo: np.ndarray,
-    styles: list[np.ndarray],
+    job: Job,
     values: Any,
+    init_image: ImageSource | None,
 ) -> Iterator[Step]:
-    yield from iterate_method(photo, styles, values, _fast_start(photo, styles, values))
+    start = _start(job, values, init_image)
+    for step in iterate_method(job.photo, job.styles, values, start, masks=job.guides()):
+        yield job.finished_step(step)
 
 
-def expected_seconds(method: str, height: int, width: int, **options: Any) -> float | None:
+def enlarge(
+    image: np.ndarray,
+    content: ImageSource,
+    *,
+    masks: Masks = None,
+    keep_colors: KeepColors = "none",
+) -> np.ndarray:
+    """The `image` of a Step at the size of the photo `content`: float32 (H, W, 3) in [0, 1].
+
+    masks and keep_colors as they were given to `iterate`: where the photo stays, and its colours,
+    are then as sharp as in the photo itself.
+    """
+    check_keep_colors(keep_colors)
+    photo = open_picture(content, what="photo").rgb
+    count = len(masks) if isinstance(masks, list | tuple) else 1
+    opened = open_masks(masks, count, *photo.shape[:2])
+    return Job(photo, [], None, opened, keep_colors).enlarged(image)
+
+
+def expected_seconds(
+    method: str,
+    height: int,
+    width: int,
+    *,
+    masks: Masks = None,
+    keep_colors: KeepColors = "none",
+    **options: Any,
+) -> float | None:
     """About how long a photo of this size takes on this machine; None until one was measured."""
-    return _method(method).expected_seconds(height, width, _options(method, options))
+    check_keep_colors(keep_colors)
+    chosen = _method(method)
+    seconds = chosen.expected_seconds(height, width, _options(method, options))
+    if seconds is not None and chosen.iterate is None and isinstance(masks, list | tuple):
+        seconds *= len(masks)  # each style is painted apart
+    return seconds
 
 
 def warm_up() -> None:
@@ -130,21 +199,34 @@ def _options(method: str, options: dict[str, Any]) -> Any:
         raise StyleTransferError(f"An option of {method!r} has a wrong type: {error}.") from error
 
 
-def _pictures(content: ImageSource, style: StyleSource) -> tuple[np.ndarray, list[np.ndarray]]:
+def _open(
+    content: ImageSource, style: StyleSource, masks: Masks, keep_colors: KeepColors, values: Any
+) -> Job:
+    check_keep_colors(keep_colors)
     single: Any = style
     several = isinstance(style, Sequence) and not isinstance(style, str | bytes)
     sources = list(single) if several else [single]
     if not sources:
         raise StyleTransferError("No style was given; choose one.")
     photo = open_picture(content, what="photo").rgb
-    return photo, [open_picture(source, what="style").rgb for source in sources]
+    styles = [open_picture(source, what="style").rgb for source in sources]
+    weights = normalised_weights(getattr(values, "style_weights", None), len(styles))
+    opened = open_masks(masks, len(styles), *photo.shape[:2])
+    return Job(photo, styles, weights, opened, keep_colors).recoloured()
 
 
-def _fast_start(photo: np.ndarray, styles: list[np.ndarray], values: Any) -> np.ndarray | None:
-    """The fast mode's picture, where the options ask to start from it."""
+def _start(job: Job, values: Any, init_image: ImageSource | None) -> np.ndarray | None:
+    """Where optimisation starts: the given picture, or the fast mode's where that is asked for."""
     from nst_demo.methods import adain
 
-    if values.init != "fast":
+    if init_image is not None:
+        return open_picture(init_image, what="picture to start from").rgb
+    if values.settings.init != "fast":
         return None
-    fast = adain.Options(size=min(values.size, adain.MAX_SIZE), style_weights=values.style_weights)
-    return adain.stylize(photo, styles, fast)
+    fast = adain.Options(
+        strength=values.strength,
+        style_weights=values.style_weights,
+        style_scale=values.style_scale,
+        size=min(values.settings.size, adain.MAX_SIZE),
+    )
+    return job.composited(job.painted(adain.stylize, fast))

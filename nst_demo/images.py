@@ -1,8 +1,8 @@
 """THE image convention: float32 RGB in [0, 1], shape (H, W, 3); a mask or alpha is (H, W).
 
 Pictures enter through `open_picture` (any upload: file, bytes, PIL image, array) and leave
-through `encode` and `save_image`, which write pixels only: no EXIF, GPS, profile or text of the
-upload survives. PIL is used here and in `ui/`, nowhere else.
+through `encode` and `save_image`, which write pixels, and our own text where one is given: no EXIF,
+GPS, profile or text of the upload survives. PIL is used here and in `ui/`, nowhere else.
 
 What `open_picture` decides:
 
@@ -32,12 +32,14 @@ from typing import Any, BinaryIO, Literal, NoReturn, get_args
 
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageFilter, ImageOps, PngImagePlugin
 
-from nst_demo.errors import StyleTransferError
+from nst_demo.color import luminance
+from nst_demo.errors import StyleTransferError, check_range
 
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 16  # px; the networks halve the picture four times
+FEATHER = 0.01  # of a mask's short side: softens its edges without moving them
 MAX_BYTES = 10 * MAX_PIXELS  # more than 40 megapixels of uncompressed 16-bit RGBA (8 bytes each)
 # Pillow's "JPEG" opens MPO (phones' JPEG with a second picture) too, and knows no opener "MPO".
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
@@ -63,6 +65,9 @@ _SAVE_OPTIONS: dict[SaveFormat, dict[str, Any]] = {
     "WEBP": {"quality": 95},  # Pillow keeps the alpha lossless at any quality
 }
 _SAVE_MAX_SIDE: dict[SaveFormat, int] = {"PNG": 2**31 - 1, "JPEG": 65_500, "WEBP": 16_383}
+
+TEXT_KEY = "nst_demo"  # of our text in a file: a PNG chunk, a JPEG comment, EXIF's in a WebP
+_EXIF_IFD, _USER_COMMENT = 0x8769, 0x9286
 
 _KNOWN = "JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC"
 _KNOWN_START = re.compile(
@@ -129,7 +134,7 @@ def open_picture(source: ImageSource, *, what: str = "picture") -> Picture:
     if isinstance(source, Image.Image):
         return _from_image(source, label)
     if isinstance(source, str | os.PathLike):
-        data = _read_path(source, what)
+        data = read_file(source, what)
         label = f"{label} {Path(source).name!r}"
     else:
         data = _read_stream(source)
@@ -144,6 +149,35 @@ def open_picture(source: ImageSource, *, what: str = "picture") -> Picture:
             raise _unidentified(data, label) from error
     with image:
         return _from_image(image, label)
+
+
+def open_mask(source: ImageSource, *, what: str = "mask", feather: float = FEATHER) -> np.ndarray:
+    """Open any picture as a mask: float32 (H, W) in [0, 1], 1 where a style is painted.
+
+    Of a drawing on a transparent ground that is the alpha, else the luminance: white is painted.
+
+    source: as for `open_picture`, or a bool array (H, W).
+    feather: standard deviation of the Gaussian that softens the edges, as a share (0 to 0.2) of the
+        short side; 0 leaves them as they are.
+
+    Raises StyleTransferError where `open_picture` does, and for a mask that is black all over.
+    """
+    check_range("feather", feather, 0, 0.2)
+    if isinstance(source, np.ndarray) and source.dtype == bool:
+        source = source.astype(np.float32)
+    picture = open_picture(source, what=what)
+    if isinstance(source, np.ndarray) and source.ndim == 2:
+        mask = picture.rgb[..., 0].copy()  # as it is, without the luminance's rounding
+    else:
+        mask = luminance(picture.rgb) if picture.alpha is None else picture.alpha
+    if mask.max() < 0.5 / 255:
+        raise StyleTransferError(
+            f"The {what} is black all over; paint the places white where the style should be."
+        )
+    if feather == 0:
+        return mask
+    edges = ImageFilter.GaussianBlur(feather * min(mask.shape))
+    return np.asarray(Image.fromarray(_to_bytes(mask)).filter(edges), np.float32) / 255
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -166,6 +200,16 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     else:
         resized = np.stack([resample(c) for c in np.moveaxis(image, 2, 0)], axis=2)
     return np.clip(resized, 0.0, 1.0)
+
+
+def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resample a mask (H, W) to (height, width), bilinear, antialiased.
+
+    Not Lanczos as in `resize`, whose ripples would paint a little beside an edge.
+    """
+    plane = Image.fromarray(np.ascontiguousarray(mask, dtype=np.float32))
+    resized = plane.resize((width, height), Image.Resampling.BILINEAR)
+    return np.clip(np.asarray(resized), 0.0, 1.0)
 
 
 def fit(image: np.ndarray, size: int) -> np.ndarray:
@@ -223,12 +267,15 @@ def to_pil(rgb: np.ndarray, alpha: np.ndarray | None = None) -> Image.Image:
     return Image.fromarray(np.dstack([_to_bytes(rgb), _to_bytes(alpha)]))
 
 
-def encode(rgb: np.ndarray, alpha: np.ndarray | None, format: SaveFormat) -> bytes:
-    """The bytes of a file with these pixels and nothing else: no EXIF, GPS, profile or text.
+def encode(
+    rgb: np.ndarray, alpha: np.ndarray | None, format: SaveFormat, text: str | None = None
+) -> bytes:
+    """The bytes of a file with these pixels, `text`, and nothing else: no EXIF, GPS or profile.
 
     rgb (H, W, 3) and alpha (H, W) or None, in [0, 1]. PNG is lossless; JPEG has quality 95 at
     4:4:4 and, as it has no alpha, is composited over white; WebP has quality 95 and exact alpha.
-    Raises StyleTransferError where `to_pil` does and for sides the format cannot hold.
+    `text`, ASCII of at most 60,000 characters, is what `read_text` gives back. Raises
+    StyleTransferError where `to_pil` does and for sides the format cannot hold.
     """
     if format not in get_args(SaveFormat):
         raise StyleTransferError(f"The format {format!r} is not known; give PNG, JPEG or WEBP.")
@@ -241,8 +288,32 @@ def encode(rgb: np.ndarray, alpha: np.ndarray | None, format: SaveFormat) -> byt
             f"{_SAVE_MAX_SIDE[format]} px a side); save it as PNG."
         )
     buffer = io.BytesIO()
-    image.save(buffer, format, **_SAVE_OPTIONS[format])
+    with_text = {} if text is None else _text_options(format, text)
+    image.save(buffer, format, **_SAVE_OPTIONS[format], **with_text)
     return buffer.getvalue()
+
+
+def read_text(
+    source: str | os.PathLike[str] | bytes | BinaryIO, *, what: str = "picture"
+) -> str | None:
+    """The text that `encode` put into the file, None where there is none; decodes no pixels.
+
+    source: a path, the bytes of a file, or a binary file. Whoever wrote it may be a stranger.
+    Raises StyleTransferError if it cannot be read or is no picture.
+    """
+    label = f"The {what}"
+    if isinstance(source, str | os.PathLike):
+        data = read_file(source, what)
+        label = f"{label} {Path(source).name!r}"
+    else:
+        data = _read_stream(source)
+    with _decoding(label):
+        try:
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except Image.UnidentifiedImageError as error:
+            raise _unidentified(data, label) from error
+        with image:
+            return _text_of(image)
 
 
 def check_save_path(path: str | os.PathLike[str]) -> Path:
@@ -274,15 +345,18 @@ def check_save_path(path: str | os.PathLike[str]) -> Path:
 
 
 def save_image(
-    path: str | os.PathLike[str], rgb: np.ndarray, alpha: np.ndarray | None = None
+    path: str | os.PathLike[str],
+    rgb: np.ndarray,
+    alpha: np.ndarray | None = None,
+    text: str | None = None,
 ) -> None:
-    """Write rgb (H, W, 3) and alpha (H, W) in [0, 1] to `path`, in the format of its suffix.
+    """Write rgb (H, W, 3), alpha (H, W) in [0, 1] and text to `path`, in the format of its suffix.
 
     The file appears whole or not at all: it is written aside in the same folder and then renamed.
     Raises StyleTransferError where `check_save_path` and `encode` do, and if the disk refuses.
     """
     path = check_save_path(path)
-    data = encode(rgb, alpha, _SAVE_FORMATS[path.suffix.lower()])
+    data = encode(rgb, alpha, _SAVE_FORMATS[path.suffix.lower()], text)
     # Not tempfile: its files are private (0600), and the picture would stay so after the rename.
     aside = path.with_name(f".{secrets.token_hex(8)}.part")
     with _writing(path):
@@ -297,8 +371,11 @@ def save_image(
 # ---- Reading -----------------------------------------------------------------------------------
 
 
-def _read_path(source: str | os.PathLike[str], what: str) -> bytes:
-    """The bytes of a regular file; devices and pipes are refused as they may never end."""
+def read_file(source: str | os.PathLike[str], what: str) -> bytes:
+    """The bytes of a regular file of at most MAX_BYTES; devices and pipes may never end.
+
+    `what` names it in messages. Raises StyleTransferError where it cannot be read.
+    """
     name = f"The {what} {os.fspath(source)!r}"
     try:
         status = os.stat(source)
@@ -541,6 +618,34 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
             "with weaker settings."
         )
     return np.rint(np.clip(values, 0.0, 1.0) * 255).astype(np.uint8)
+
+
+def _text_options(format: SaveFormat, text: str) -> dict[str, Any]:
+    """What makes Pillow write our text."""
+    named = f"{TEXT_KEY} {text}".encode("ascii")
+    if format == "PNG":
+        chunk = PngImagePlugin.PngInfo()
+        chunk.add_text(TEXT_KEY, text)
+        return {"pnginfo": chunk}
+    if format == "JPEG":
+        return {"comment": named}
+    exif = Image.Exif()
+    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"ASCII\0\0\0" + named
+    return {"exif": exif.tobytes()}
+
+
+def _text_of(image: Image.Image) -> str | None:
+    if image.format == "PNG":
+        text = image.info.get(TEXT_KEY)
+        return text if isinstance(text, str) else None
+    named = image.info.get("comment") if image.format == "JPEG" else None
+    if image.format == "WEBP":
+        named = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+        named = named[8:] if isinstance(named, bytes) else None
+    start = f"{TEXT_KEY} ".encode()
+    if not isinstance(named, bytes) or not named.startswith(start):
+        return None
+    return named[len(start) :].decode("ascii", "replace")
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """Adaptive instance normalisation: the operation, the layers, the packaged network."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from keras import ops
@@ -24,16 +26,16 @@ def valid_convolution(x: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return np.einsum("bhwcde,deco->bhwo", windows, kernel)
 
 
-def reflected_convolution(x: np.ndarray, layer) -> np.ndarray:
+def padded_convolution(x: np.ndarray, layer, mode) -> np.ndarray:
     kernel, bias = (numpy(w) for w in (layer.kernel, layer.bias))
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)
     return valid_convolution(padded, kernel) + bias
 
 
 @pytest.fixture(scope="module")
 def network() -> adain.AdaINNetwork:
     """A narrow network; the layer that steers the decoder starts at 0, here it is random too."""
-    network = adain.AdaINNetwork(channels=(4, 6, 8), hidden=5)
+    network = adain.AdaINNetwork(channels=(4, 6, 8, 10), blocks=(1, 1, 1, 2), hidden=5)
     network.build()
     rng = np.random.default_rng(0)
     for weight in network.trainable_variables:
@@ -73,7 +75,7 @@ def test_apply_code_is_adain():
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 2), (3, 7), (6, 5)])
-def test_upsample_convolution_is_nearest_upsampling_and_a_valid_convolution(height, width):
+def test_upsample_convolution_is_nearest_upsampling_a_valid_convolution_and_relu(height, width):
     layer = adain.UpsampleConvolution(filters=3)
     features = normal(2, height, width, 4)
     layer(features)
@@ -83,40 +85,41 @@ def test_upsample_convolution_is_nearest_upsampling_and_a_valid_convolution(heig
     expected = valid_convolution(enlarged, numpy(layer.kernel)) + numpy(layer.bias)
     found = numpy(layer(features))
     assert found.shape == (2, 2 * height - 2, 2 * width - 2, 3)
-    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    tolerance = 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(found, np.maximum(expected, 0), atol=tolerance)
 
-
-def test_residual_block_scales_and_shifts_between_its_convolutions():
-    block = adain.ResidualBlock(3, reflect=True)
-    x = normal(2, 6, 5, 3)
-    gain, bias = normal(2, 1, 1, 3, seed=1), normal(2, 1, 1, 3, seed=2)
-    found = numpy(block(x, (gain, bias)))
-    inner = np.maximum(reflected_convolution(x, block.first) * (1 + gain) + bias, 0)
-    np.testing.assert_allclose(found, x + reflected_convolution(inner, block.second), atol=1e-5)
+    gain, shift = normal(2, 1, 1, 3, seed=3), normal(2, 1, 1, 3, seed=4)
+    steered = np.maximum(expected * (1 + gain) + shift, 0)
+    np.testing.assert_allclose(numpy(layer(features, gain, shift)), steered, atol=4 * tolerance)
+    one = numpy(layer(features[:1], gain[:1], shift[:1]))
+    np.testing.assert_allclose(one, steered[:1], atol=4 * tolerance)
 
 
 @pytest.mark.parametrize("reflect", [True, False])
-def test_residual_block_without_modulation_is_that_with_gain_and_bias_0(reflect):
+@pytest.mark.parametrize("batch", [1, 2])
+def test_residual_block_scales_and_shifts_between_its_convolutions(reflect, batch):
     block = adain.ResidualBlock(3, reflect=reflect)
-    x, none = normal(1, 6, 5, 3), np.zeros((1, 1, 1, 3), "float32")
-    plain = numpy(block(x))
-    np.testing.assert_allclose(numpy(block(x, (none, none))), plain, atol=1e-6)
-    assert plain.shape == x.shape
+    x = normal(batch, 6, 5, 3)
+    gain, shift = normal(batch, 1, 1, 3, seed=1), normal(batch, 1, 1, 3, seed=2)
+    found = numpy(block(x, gain, shift))
+    mode = "reflect" if reflect else "constant"
+    inner = np.maximum(padded_convolution(x, block.first, mode) * (1 + gain) + shift, 0)
+    expected = x + padded_convolution(inner, block.second, mode)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 # ---- the network ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 40), (40, 104)])
+@pytest.mark.parametrize(("height", "width"), [(48, 48), (64, 96), (48, 112)])
 def test_the_network_takes_trim_pixels_off_each_side(network, height, width):
-    painted = network((normal(2, height, width, 3), normal(2, 24, 48, 3)))
+    painted = network((normal(2, height, width, 3), normal(2, 32, 48, 3)))
     assert tuple(painted.shape) == (2, height - 2 * TRIM, width - 2 * TRIM, 3)
 
 
-def test_features_are_at_a_quarter_and_an_eighth(network):
-    quarter, eighth = network.encode(normal(1, 48, 64, 3))
-    assert tuple(quarter.shape) == (1, 12, 16, 6)
-    assert tuple(eighth.shape) == (1, 6, 8, 8)
+def test_features_are_at_a_quarter_an_eighth_and_a_sixteenth(network):
+    shapes = [tuple(features.shape) for features in network.encode(normal(1, 48, 64, 3))]
+    assert shapes == [(1, 12, 16, 6), (1, 6, 8, 8), (1, 3, 4, 10)]
 
 
 def test_the_code_is_the_features_moments(network):
@@ -138,7 +141,7 @@ def test_the_modulation_deals_every_output_to_one_layer(network):
 
 
 def test_a_batch_is_painted_one_by_one(network):
-    content, style = normal(2, 32, 40, 3), normal(2, 40, 32, 3, seed=1)
+    content, style = normal(2, 48, 64, 3), normal(2, 48, 32, 3, seed=1)
     both = numpy(network((content, style)))
     for i in range(2):
         alone = numpy(network((content[i : i + 1], style[i : i + 1])))[0]
@@ -147,7 +150,7 @@ def test_a_batch_is_painted_one_by_one(network):
 
 def test_the_style_steers_the_decoder(network):
     """Not by AdaIN alone: with the modulation silenced the picture is another."""
-    content, style = normal(1, 32, 40, 3), normal(1, 40, 32, 3, seed=1)
+    content, style = normal(1, 48, 64, 3), normal(1, 48, 32, 3, seed=1)
     steered = numpy(network((content, style)))
     out = network.style_out.get_weights()
     network.style_out.set_weights([0 * w for w in out])
@@ -197,7 +200,7 @@ def test_any_size_comes_back_exactly(picture, style, height, width):
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (301, 16), (37, 53)])
 def test_a_style_of_any_size_will_do(photo, picture, height, width):
-    painted = adain.stylize(photo, [picture(height, width)], Options(style_size=32))
+    painted = adain.stylize(photo, [picture(height, width)], Options())
     assert painted.shape == photo.shape
     assert np.isfinite(painted).all()
 
@@ -236,10 +239,19 @@ def test_strength_0_is_the_photo_whatever_the_style(photo, style):
     np.testing.assert_allclose(painted, photo, atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{"size": 32}, {"style_scale": 4}])
+def test_strength_0_is_the_photo_also_where_it_is_painted_smaller(monkeypatch, picture, options):
+    monkeypatch.setattr(adain, "LEAST_SIZE", 16)
+    photo = picture(67, 101)
+    painted = adain.stylize(photo, [picture(40, 40)], Options(strength=0, **options))
+    np.testing.assert_allclose(painted, photo, atol=1e-5)
+
+
 def test_what_the_decoder_loses_is_put_back_in_proportion(picture):
     """With the photo as its own style the code stays where it is, and only that part changes."""
     photo = picture(64, 64)
-    outside = np.pad(photo, ((8, 8), (8, 8), (0, 0)), mode="reflect")  # the code of the padded
+    margin = (adain.MARGIN, adain.MARGIN)
+    outside = np.pad(photo, (margin, margin, (0, 0)), mode="reflect")  # the code of the padded
     full = adain.stylize(photo, [outside], Options(strength=1))
     assert np.abs(full - photo).mean() > 1e-3
     half = adain.stylize(photo, [outside], Options(strength=0.5))
@@ -278,7 +290,7 @@ def test_weights_go_with_their_styles_in_any_order(photo, style, picture):
 def test_a_blend_is_the_convex_combination_of_codes(photo, style, picture):
     other = picture(50, 50, seed=8)
     code = 0.25 * adain.style_code(style) + 0.75 * adain.style_code(other)
-    expected = adain._network().paint(photo[None], code, np.float32(1)).numpy()
+    expected = adain.paint(photo, code)
     blend = adain.stylize(photo, [style, other], Options(style_weights=[1, 3]))
     np.testing.assert_allclose(blend, expected, atol=1e-5)
 
@@ -291,11 +303,98 @@ def test_a_photo_larger_than_size_is_painted_smaller_and_comes_back_large(pictur
     np.testing.assert_allclose(painted, images.resize(small, 90, 120), atol=1e-5)
 
 
-def test_a_style_larger_than_style_size_is_shrunk(photo, picture):
+def test_a_style_is_looked_at_in_the_size_of_its_scale(monkeypatch, picture):
+    monkeypatch.setattr(adain, "STYLE_SIZE", 60)
     large = picture(120, 90)
-    np.testing.assert_allclose(
-        adain.style_code(large, 45), adain.style_code(images.resize(large, 60, 45), 512), atol=1e-5
-    )
+    half = adain.style_code(images.resize(large, 40, 30))
+    np.testing.assert_allclose(adain.style_code(large, 0.5), half, atol=1e-5)
+    for scale in (1.5, 4):  # it is never enlarged
+        np.testing.assert_allclose(adain.style_code(large, scale), adain.style_code(large, 1.5))
+    assert np.abs(adain.style_code(large, 1) - half).max() > 1e-3
+
+
+def test_the_seed_changes_nothing(photo, style):
+    one, other = (adain.stylize(photo, [style], Options(seed=s)) for s in (0, 2**40))
+    np.testing.assert_array_equal(one, other)
+
+
+# ---- large pictures and large strokes ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rows", "row_pixels"), [(1, 1), (7, 30), (100, 9), (540, 4 * 3840)])
+def test_bands_follow_each_other_and_keep_to_the_limit(monkeypatch, rows, row_pixels):
+    for limit in (1, 100, 10_000, 10**9):
+        monkeypatch.setattr(adain, "TILE_PIXELS", limit)
+        found = adain.bands(rows, row_pixels)
+        assert found[0][0] == 0
+        assert found[-1][1] == rows
+        assert all(one[1] == two[0] for one, two in pairwise(found))
+        assert all(0 < stop - start <= max(1, limit // row_pixels) for start, stop in found)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.4])
+@pytest.mark.parametrize(("height", "width"), [(64, 48), (131, 97), (96, 208)])
+def test_a_tiled_picture_is_that_of_one_piece(
+    monkeypatch, network, picture, height, width, strength
+):
+    """Everywhere: the bands' halos leave no seam, and the statistics are the whole picture's.
+
+    On a network of random weights, which hides nothing, with blocks at every level.
+    """
+    compiled = adain._Compiled(network)
+    photo, style = picture(height, width), picture(64, 64, seed=3)
+    monkeypatch.setattr(adain, "_network", lambda: compiled)
+    code = adain.style_code(style)
+    whole = adain.paint(photo, code, strength)
+    assert whole.std() > 0.05
+    for limit in (1, 3000, 6000):
+        monkeypatch.setattr(adain, "TILE_PIXELS", limit)
+        np.testing.assert_allclose(adain.style_code(style), code, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(adain.paint(photo, code, strength), whole, atol=1e-4)
+
+
+def test_a_tiled_picture_of_the_packaged_network(monkeypatch, picture, style):
+    photo = picture(150, 133)
+    whole = adain.stylize(photo, [style], Options())
+    monkeypatch.setattr(adain, "TILE_PIXELS", 4000)
+    np.testing.assert_allclose(adain.stylize(photo, [style], Options()), whole, atol=1e-4)
+
+
+def test_large_strokes_come_from_a_smaller_painting_and_detail_from_the_full_one(picture, style):
+    photo, code = picture(160, 240), adain.style_code(style)
+    full = adain.paint(photo, code)
+    both = adain.paint(photo, code, stroke_size=80)
+    small = adain.paint(adain._resized(photo, (53, 80)), code)
+    before, after = (np.abs(adain._resized(x, (53, 80)) - small).mean() for x in (full, both))
+    assert after < 0.5 * before
+    one, other = (x - adain._resized(adain._resized(x, (53, 80)), (160, 240)) for x in (full, both))
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9
+
+
+def test_strokes_grow_with_the_picture_and_with_the_scale(monkeypatch, picture):
+    sizes = []
+
+    def paint(content, code, strength, stroke_size):
+        sizes.append(stroke_size)
+        return content
+
+    monkeypatch.setattr(adain, "paint", paint)
+    monkeypatch.setattr(adain, "style_code", lambda style, scale: 0)
+    for height, side, scale in (
+        (400, 512, 1),
+        (3000, 512, 1),
+        (3000, 512, 0.5),
+        (3000, 512, 2),
+        (3000, 1024, 2),
+        (400, 512, 2),
+        (400, 512, 4),
+    ):
+        adain.stylize(
+            np.zeros((height, 40, 3), "float32"),
+            [np.zeros((side, side, 3), "float32")],
+            Options(style_scale=scale),
+        )
+    assert sizes == [400, 1536, 3072, 768, 1536, 256, 256]
 
 
 @pytest.mark.parametrize(
@@ -307,7 +406,10 @@ def test_a_style_larger_than_style_size_is_shrunk(photo, picture):
         ({"size": 15}, "size is 15; give a number from 16 to 4096"),
         ({"size": 100_000}, "size is 100000; give"),
         ({"size": float("nan")}, "size is nan"),
-        ({"style_size": 0}, "style_size is 0; give"),
+        ({"style_scale": 0}, "style_scale is 0; give a number from 0.25 to 4"),
+        ({"style_scale": 5}, "style_scale is 5"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 0.5}, "seed is 0.5; give a whole number"),
     ],
 )
 def test_options_out_of_range_are_refused(options, words):
@@ -330,7 +432,8 @@ def test_weights_that_do_not_fit_are_refused(photo, style, styles, weights, word
     assert adain.stylize(photo, [style], Options()).shape == photo.shape  # the next one works
 
 
-def test_the_expected_time_grows_with_the_pixels_up_to_the_size(photo, style):
+def test_the_expected_time_grows_with_the_pixels_up_to_the_size(monkeypatch, photo, style):
+    monkeypatch.setattr(adain.models, "pace", adain.models.Pace())
     adain.stylize(photo, [style], Options())
     one = adain.expected_seconds(100, 200, Options())
     assert one is not None

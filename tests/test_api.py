@@ -4,13 +4,14 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import nst_demo
-from nst_demo import StyleTransferError, images
+from nst_demo import StyleTransferError, color, images
 from nst_demo.methods import METHODS, adain
 
 ROOT = Path(nst_demo.__file__).parents[1]
@@ -117,7 +118,10 @@ def test_iterate_checks_its_arguments_before_the_first_step(photo, style):
         (None, style, {}),
         (photo, None, {}),
         (photo, style, {"iterations": 0}),
-        (photo, style, {"strength": 0.5}),
+        (photo, style, {"strength": 1.5}),
+        (photo, style, {"keep_colors": "some"}),
+        (photo, style, {"masks": [np.ones((40, 56))] * 2}),
+        (photo, style, {"init_image": "missing.png"}),
         (photo, [style] * 6, {"style_weights": [1, 1, 1, 1]}),
     ):
         with pytest.raises(StyleTransferError):
@@ -127,6 +131,88 @@ def test_iterate_checks_its_arguments_before_the_first_step(photo, style):
 def test_fast_mode_has_no_steps(photo, style):
     with pytest.raises(StyleTransferError, match="'adain' has no steps; use stylize"):
         nst_demo.iterate(photo, style, method="adain")
+
+
+# ---- controls that both modes have ---------------------------------------------------------------
+
+
+@pytest.fixture(params=["adain", "gatys"])
+def mode(request, tiny_backbone) -> dict[str, Any]:
+    quick = {"backbone": tiny_backbone, "iterations": 3, "size": 32}
+    return {"method": request.param} | (quick if request.param == "gatys" else {})
+
+
+def test_the_shared_controls_go_together(photo, style, mode):
+    seam = np.linspace(1, 0, 56)[None].repeat(40, 0)
+    result = nst_demo.stylize(
+        photo,
+        [style, 1 - style],
+        strength=0.7,
+        style_scale=0.5,
+        keep_colors="luminance",
+        masks=[seam, 1 - seam],
+        style_weights=[2, 1],
+        seed=3,
+        **mode,
+    )
+    assert result.shape == photo.shape
+    assert result.dtype == np.float32
+    assert np.isfinite(result).all()
+    assert np.abs(result - photo).max() > 0.01
+
+
+def test_luminance_is_all_that_is_painted(photo, style, mode):
+    steps = []
+    plain = nst_demo.stylize(photo, style, **mode)
+    kept = nst_demo.stylize(photo, style, keep_colors="luminance", on_step=steps.append, **mode)
+    np.testing.assert_allclose(kept, color.with_colors_of(photo, plain), atol=1e-4)
+    for step in steps:
+        small = images.resize(photo, *step.image.shape[:2])
+        again = color.with_colors_of(small, step.image)
+        np.testing.assert_allclose(step.image, again, atol=1e-5)
+
+
+def test_histogram_recolours_the_style_before(photo, style, mode):
+    kept = nst_demo.stylize(photo, style, keep_colors="histogram", **mode)
+    matched = nst_demo.stylize(photo, color.match_colors(style, photo), **mode)
+    np.testing.assert_allclose(kept, matched, atol=1e-4)
+    assert np.abs(kept - nst_demo.stylize(photo, style, **mode)).max() > 0.01
+
+
+def test_histogram_takes_each_masks_part_of_the_photo(photo, style):
+    mask = np.zeros((40, 56), "float32")
+    mask[:, :20] = 1
+    kept = nst_demo.stylize(photo, style, keep_colors="histogram", masks=mask)
+    matched = nst_demo.stylize(photo, color.match_colors(style, photo[:, :20]), masks=mask)
+    np.testing.assert_allclose(kept, matched, atol=1e-4)
+
+
+def test_the_fast_start_has_the_same_controls(photo, style, tiny_backbone):
+    mask = np.ones((40, 56), "float32")
+    mask[:, 30:] = 0
+    shared = {"strength": 0.6, "style_scale": 0.5, "masks": mask}
+    quality = {"backbone": tiny_backbone, "init": "fast", "iterations": 1, "size": 56}
+    start = next(nst_demo.iterate(photo, style, **shared, **quality)).image
+    np.testing.assert_allclose(start, nst_demo.stylize(photo, style, **shared), atol=1e-6)
+
+
+def test_an_earlier_result_is_gone_on_from(photo, style, tiny_backbone):
+    earlier = 1 - photo
+    options = {"backbone": tiny_backbone, "iterations": 1, "size": 56, "init_image": earlier}
+    start = next(nst_demo.iterate(photo, style, **options)).image
+    np.testing.assert_allclose(start, earlier, atol=1e-6)
+    painted = nst_demo.stylize(photo, style, method="gatys", **options)
+    assert np.abs(painted - photo).mean() > np.abs(painted - earlier).mean()
+
+
+def test_enlarge_gives_a_step_the_photos_own_colours_in_full(photo, style):
+    painted = nst_demo.stylize(photo, style)
+    small = images.resize(painted, 20, 28)
+    kept = nst_demo.enlarge(small, photo, keep_colors="luminance")
+    expected = color.with_colors_of(photo, images.resize(small, 40, 56))
+    np.testing.assert_allclose(kept, expected, atol=1e-6)
+    with pytest.raises(StyleTransferError, match="keep_colors is 'all'"):
+        nst_demo.enlarge(small, photo, keep_colors="all")
 
 
 # ---- refusals ------------------------------------------------------------------------------------
@@ -169,12 +255,16 @@ def test_an_unknown_method_is_refused_with_the_choice(photo, style, call):
     ("method", "options", "words"),
     [
         ("adain", {"iterations": 5}, "no option 'iterations'; it has strength"),
-        ("gatys", {"strength": 0.5}, "no option 'strength'; it has backbone"),
+        ("gatys", {"similarities": 1}, "no option 'similarities'; it has recipe"),
+        ("adain", {"init_image": np.zeros((40, 40, 3))}, "'adain' takes no init_image"),
+        ("adain", {"keep_colors": "hue"}, "keep_colors is 'hue'; choose one of none, luminance"),
+        ("gatys", {"keep_colors": None}, "keep_colors is None"),
+        ("magenta", {"style_scale": 2}, "no option 'style_scale'; it has strength"),
         ("adain", {"strength": 7}, "strength is 7"),
         ("adain", {"strength": "much"}, "wrong type"),
         ("adain", {"strength": None}, "wrong type"),
         ("adain", {"strength": np.array([0.1, 0.2])}, "wrong type"),
-        ("gatys", {"layer_weights": 5}, "wrong type"),
+        ("gatys", {"layer_weights": 5}, "given 1 weights"),
         ("gatys", {"layer_weights": "abcde"}, "given 1 weights"),
         ("gatys", {"layer_weights": list("abcde")}, "must be numbers"),
         ("gatys", {"iterations": "many"}, "whole number"),
@@ -203,6 +293,9 @@ def test_expected_seconds_are_known_after_a_picture(photo, style):
     assert nst_demo.expected_seconds("adain", 100, 100) > 0
     with pytest.raises(StyleTransferError, match="no option"):
         nst_demo.expected_seconds("adain", 100, 100, iterations=3)
+    one = nst_demo.expected_seconds("adain", 100, 100, keep_colors="luminance", masks=photo[..., 0])
+    two = nst_demo.expected_seconds("adain", 100, 100, masks=[photo[..., 0]] * 2)
+    assert two == pytest.approx(2 * one)
 
 
 def test_warm_up_leaves_the_network_ready_and_its_pace_known(monkeypatch):

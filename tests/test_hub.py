@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import nst_demo
-from nst_demo import models, weights
+from nst_demo import color, models, weights
 from nst_demo.errors import StyleTransferError
 
 
@@ -56,6 +56,19 @@ def test_strength_blends_pixels(tiny_model, photo, orange):
 def test_takes_one_style(tiny_model, photo, orange):
     with pytest.raises(StyleTransferError, match="one style, not 2"):
         nst_demo.stylize(photo, [orange, orange], method="magenta")
+
+
+def test_masks_and_kept_colours_need_nothing_of_the_model(tiny_model, photo, orange):
+    left = np.zeros(photo.shape[:2], "float32")
+    left[:, :50] = 1
+    blue = orange[..., ::-1]
+    picture = nst_demo.stylize(photo, [orange, blue], method="magenta", masks=[left, 1 - left])
+    np.testing.assert_allclose(picture[:, :50], np.broadcast_to(orange[0, 0], (67, 50, 3)), 1e-3)
+    np.testing.assert_allclose(picture[:, 50:], np.broadcast_to(blue[0, 0], (67, 51, 3)), 1e-3)
+    picture = nst_demo.stylize(photo, orange, method="magenta", masks=left)
+    np.testing.assert_array_equal(picture[:, 50:], photo[:, 50:])
+    kept = nst_demo.stylize(photo, orange, method="magenta", keep_colors="luminance")
+    np.testing.assert_allclose(color.luminance(kept), color.luminance(orange[0, 0]), atol=1e-3)
 
 
 def test_a_failed_download_is_one_sentence_and_the_rest_works(monkeypatch, photo, orange):

@@ -758,6 +758,83 @@ def test_fit_to_too_little() -> None:
         fit(np.zeros((32, 32, 3), np.float32), 15)
 
 
+# ---- Masks -------------------------------------------------------------------------------------
+
+
+def half(height: int = 100, width: int = 160) -> np.ndarray:
+    """uint8, white in the left half."""
+    mask = np.zeros((height, width), np.uint8)
+    mask[:, : width // 2] = 255
+    return mask
+
+
+def test_the_mask_of_an_opaque_picture_is_its_luminance() -> None:
+    colours = np.zeros((20, 40, 3), np.uint8)
+    colours[:, :10], colours[:, 10:20], colours[:, 20:30] = 255, (255, 0, 0), (0, 255, 0)
+    mask = images.open_mask(Image.fromarray(colours), feather=0)
+    assert mask.dtype == np.float32
+    np.testing.assert_allclose(mask[0, [5, 15, 25, 35]], [1, 0.299, 0.587, 0], atol=1e-6)
+
+
+def test_the_mask_of_a_drawing_is_its_alpha_whatever_its_colour() -> None:
+    drawing = np.zeros((20, 40, 4), np.uint8)  # black ink on nothing
+    drawing[:, :20, 3] = 255
+    drawing[:, 20:30, 3] = 51
+    mask = images.open_mask(Image.fromarray(drawing), feather=0)
+    np.testing.assert_allclose(mask[0, [5, 25, 35]], [1, 0.2, 0], atol=1e-6)
+
+
+def test_an_opaque_rgba_picture_is_a_mask_by_its_luminance() -> None:
+    opaque = np.dstack([half()] * 3 + [np.full((100, 160), 255, np.uint8)])
+    np.testing.assert_array_equal(images.open_mask(opaque), images.open_mask(half()))
+
+
+def test_a_mask_is_softened_at_its_edges_only() -> None:
+    mask = images.open_mask(half(200, 320))  # deviation: 2 px
+    assert (mask[:, :150] == 1).all()
+    assert (mask[:, 170:] == 0).all()
+    edge = mask[100, 150:170]
+    assert (np.diff(edge) <= 0).all()
+    np.testing.assert_allclose(edge + edge[::-1], 1, atol=0.02)  # where it was
+    steps = -np.diff(mask[100].astype(float))
+    positions = np.arange(1, 320)
+    deviation = np.sqrt(steps @ (positions - 160.0) ** 2)
+    assert abs(deviation - 0.01 * 200) < 0.3
+    np.testing.assert_array_equal(images.open_mask(half(), feather=0), half() / 255)
+
+
+def test_float_and_bool_arrays_are_masks() -> None:
+    ramp = np.linspace(0, 1, 400, dtype=np.float32).reshape(20, 20)
+    np.testing.assert_array_equal(images.open_mask(ramp, feather=0), ramp)
+    np.testing.assert_array_equal(images.open_mask(half() > 0), images.open_mask(half()))
+
+
+@pytest.mark.parametrize(
+    ("source", "feather", "words"),
+    [
+        (np.zeros((20, 20), np.uint8), 0.01, "The mask is black all over; paint"),
+        (np.zeros((20, 20, 4), np.uint8), 0.01, "black all over"),
+        (None, 0.01, "No mask was given"),
+        (half(), -1, "feather is -1; give a number from 0 to 0.2"),
+        (half(), float("nan"), "feather is nan"),
+        (np.zeros((20, 20, 2), np.uint8), 0.01, "The mask has the shape"),
+    ],
+)
+def test_bad_masks_are_refused(source: np.ndarray | None, feather: float, words: str) -> None:
+    with pytest.raises(StyleTransferError, match=words):
+        images.open_mask(source, feather=feather)
+
+
+def test_resizing_a_mask_leaves_no_ripples() -> None:
+    large = images.resize_mask(half(40, 64) / 255, 101, 163)
+    assert large.shape == (101, 163)
+    assert large.dtype == np.float32
+    assert set(np.unique(large[:, :78])) == {1}
+    assert set(np.unique(large[:, 85:])) == {0}
+    small = images.resize_mask(half() / 255, 10, 16)
+    np.testing.assert_allclose(small[:, [0, 5, 10, 15]], [[1, 1, 0, 0]] * 10)
+
+
 # ---- Writing -----------------------------------------------------------------------------------
 
 

@@ -10,6 +10,8 @@ CPU, and departs from the paper where that made it faster or better:
   perceptron (as the conditional instance normalisation of arXiv 1610.07629 and 1705.06830).
 - Strength (§7.1 of the paper) and blends of styles (§7.2) interpolate codes, not feature maps, so
   they cost next to nothing; the decoder is trained to give back a photo from its own code.
+- A large picture is painted at two sizes, so that its strokes are as large as a small one's and its
+  detail as fine as its own (`paint`); and in bands of rows, to the same result (`_Compiled`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -25,13 +29,18 @@ from keras import ops
 
 from nst_demo import images, losses, models, weights
 from nst_demo.blending import normalised_weights
-from nst_demo.errors import check_range
+from nst_demo.errors import StyleTransferError, check_range
 
 STRIDE = 16  # the coarsest features are at 1/16: padded sides must be multiples of this
 TRIM = 14  # the decoder's unpadded convolutions take this many pixels off each side
 MARGIN = 16  # reflected pixels around a picture: TRIM, and room for the zero padding inside
 EPSILON = 1e-5
 MAX_SIZE = 4096  # px
+STYLE_SIZE = 512  # px, short side
+STROKE_SIZE = 1536  # px, long side: in larger pictures the strokes are to be as large as in this
+LEAST_SIZE = 256  # px, long side: no picture is painted smaller for larger strokes
+LEAST_SHRINK = 1.4  # by less it is not worth the time
+TILE_PIXELS = 2**21  # a picture of more is worked on in bands
 CHANNELS = (24, 32, 64, 128)  # at 1/2, 1/4, 1/8, 1/16
 BLOCKS = (0, 1, 1, 2)  # residual blocks at each of them
 
@@ -49,8 +58,20 @@ def apply_code(features, own, target):
     return features * ops.cast(scale, features.dtype) + ops.cast(shift, features.dtype)
 
 
+def modulated_convolution(features, kernel, bias, gain, shift, padding: str = "valid"):
+    """(conv(features) + bias) * (1 + gain) + shift, gain and shift (B, 1, 1, C) from the style."""
+    gain, shift = (ops.cast(part, features.dtype) for part in (gain, shift))
+    if features.shape[0] == 1:  # one style: cheaper in the weights than in the features
+        scale = 1.0 + ops.reshape(gain, (-1,))
+        bias = bias * scale + ops.reshape(shift, (-1,))  # (C,): TensorFlow fuses it and a relu
+        return ops.conv(features, kernel * scale, padding=padding) + bias
+    return (ops.conv(features, kernel, padding=padding) + bias) * (1.0 + gain) + shift
+
+
 class UpsampleConvolution(keras.layers.Layer):
-    """Nearest-neighbour upsampling by 2, then an unpadded 3x3 convolution: (h, w) -> (2h-2, 2w-2).
+    """Nearest-neighbour upsampling by 2, an unpadded 3x3 convolution, relu: (h, w) -> (2h-2, 2w-2).
+
+    Between convolution and relu, `gain` and `shift` (B, 1, 1, filters) may come in from the style.
 
     Computed at the low resolution: each corner between four pixels sees only those four, so one
     2x2 convolution with four times the channels and a pixel shuffle give the same result with
@@ -72,17 +93,22 @@ class UpsampleConvolution(keras.layers.Layer):
         )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
-    def call(self, features):
+    def call(self, features, gain=None, shift=None):
         channels = self.kernel.shape[2]
         fold = ops.cast(self.FOLD, self.compute_dtype)
         corner = ops.einsum("rtd,sue,deco->tucrso", fold, fold, self.kernel)
         corner = ops.reshape(corner, (2, 2, channels, 4 * self.filters))
-        shuffled = ops.conv(features, corner, padding="valid") + ops.tile(self.bias, 4)
-        return ops.depth_to_space(shuffled, 2)
+        bias = ops.tile(self.bias, 4)
+        if gain is None:
+            x = ops.conv(features, corner, padding="valid") + bias
+        else:
+            gain, shift = (ops.tile(part, (1, 1, 1, 4)) for part in (gain, shift))
+            x = modulated_convolution(features, corner, bias, gain, shift)
+        return ops.depth_to_space(ops.relu(x), 2)
 
 
 class ResidualBlock(keras.layers.Layer):
-    """x + conv(relu(conv(x) * (1 + gain) + bias)), gain and bias (B, 1, 1, C) from the style.
+    """x + conv(relu(conv(x) * (1 + gain) + shift)), gain and shift (B, 1, 1, C) from the style.
 
     `reflect` repeats the features' borders mirrored, else they are padded with zeros (faster).
     """
@@ -103,15 +129,11 @@ class ResidualBlock(keras.layers.Layer):
             return features
         return ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
 
-    def call(self, features, gain, bias):
-        gain, bias = (ops.cast(part, self.compute_dtype) for part in (gain, bias))
-        x = self._pad(features)
-        if features.shape[0] == 1:  # one style: cheaper in the weights than in the features
-            kernel = self.first.kernel * (1.0 + gain)
-            x = ops.conv(x, kernel, padding=self.padding)
-            x = x + (self.first.bias * (1.0 + gain) + bias)
-        else:
-            x = self.first(x) * (1.0 + gain) + bias
+    def call(self, features, gain, shift):
+        first = self.first
+        x = modulated_convolution(
+            self._pad(features), first.kernel, first.bias, gain, shift, self.padding
+        )
         return features + self.second(self._pad(ops.relu(x)))
 
 
@@ -140,7 +162,10 @@ class AdaINNetwork(keras.Model):
         ]
         # By level, from 1/2 on. Zeros at the border are harmless at the fine ones, and faster.
         self.blocks = [
-            [ResidualBlock(c, reflect=level == len(channels) - 1, name=f"block{level}_{i}") for i in range(count)]
+            [
+                ResidualBlock(c, reflect=level >= len(channels) - 2, name=f"block{level}_{i}")
+                for i in range(count)
+            ]
             for level, (c, count) in enumerate(zip(channels, blocks, strict=True))
         ]
         self.up = [UpsampleConvolution(c, name=f"up{i}") for i, c in enumerate(channels[:-1])]
@@ -168,11 +193,17 @@ class AdaINNetwork(keras.Model):
 
     def encode(self, image):
         """(B, H, W, 3) -> features (B, H/4, W/4, C4), (B, H/8, W/8, C8), (B, H/16, W/16, C16)."""
-        x = self.enter(image - 0.5)  # (B, H/2, W/2, C2)
-        features = []
-        for down in self.down:
-            x = down(x)
-            features.append(x)
+        return self.encode_coarse(self.encode_fine(image))
+
+    def encode_fine(self, image):
+        """(B, H, W, 3) -> (B, H/4, W/4, C4): the first of `encode`'s features."""
+        return self.down[0](self.enter(image - 0.5))  # by way of (B, H/2, W/2, C2)
+
+    def encode_coarse(self, quarter):
+        """The first of `encode`'s features -> all of them."""
+        features = [quarter]
+        for down in self.down[1:]:
+            features.append(down(features[-1]))
         return features
 
     def code(self, features):
@@ -186,34 +217,46 @@ class AdaINNetwork(keras.Model):
 
     def _modulation(self, code):
         """A (gain, bias) for each modulated layer, each (B, 1, 1, C), in `decode`'s order."""
-        return iter(_pairs(self.style_out(self.style_hidden(code)), self.modulated))
+        return _pairs(self.style_out(self.style_hidden(code)), self.modulated)
 
     def decode(self, features, own_code, code):
         """Paints `features`, whose own code is given, with the moments of `code`.
 
         Returns (B, H - 2 TRIM, W - 2 TRIM, 3) in [0, 1].
         """
+        return self.decode_fine(self.decode_coarse(features, own_code, code), code)
+
+    def decode_coarse(self, features, own_code, code):
+        """`decode` up to 1/4: all that depends on moments of the whole picture.
+
+        Returns (B, H/4 - 6, W/4 - 6, C4).
+        """
         own, target = self._moments(own_code), self._moments(code)
-        modulation = self._modulation(code)
+        modulation = iter(self._modulation(code))
         x = apply_code(features[-1], own[-1], target[-1])
         for block in self.blocks[-1]:
             x = block(x, *next(modulation))
-        for level in reversed(range(len(self.up))):
+        for level in reversed(range(1, len(self.up))):
             x = self.up[level](x)
-            gain, bias = next(modulation)
-            if level == 0:  # no skip connection at 1/2: it would copy the photo's texture
-                x = ops.relu(x * (1.0 + ops.cast(gain, x.dtype)) + ops.cast(bias, x.dtype))
-                break
-            skip = apply_code(features[level - 1], own[level - 1], target[level - 1])
             # Each unpadded upsampling takes one more of its own pixels off each side.
             trim = 2 ** (len(self.up) - level) - 1
-            x = ops.relu(x) + skip[:, trim:-trim, trim:-trim]
-            mean, deviation = target[level - 1]
-            x = apply_code(x, losses.moments(x, EPSILON), (mean + bias, deviation * ops.exp(gain)))
+            skip = features[level - 1][:, trim:-trim, trim:-trim]
+            x = x + apply_code(skip, own[level - 1], target[level - 1])
+            (mean, deviation), (gain, shift) = target[level - 1], next(modulation)
+            aim = mean + shift, deviation * ops.exp(gain)
+            x = apply_code(x, losses.moments(x, EPSILON), aim)
             for block in self.blocks[level]:
                 x = block(x, *next(modulation))
-        for block in self.blocks[0]:
-            x = block(x, *next(modulation))
+        return x
+
+    def decode_fine(self, x, code):
+        """The rest of `decode`, from (B, h, w, C4) to (B, 4h - 4, 4w - 4, 3) in [0, 1].
+
+        No skip connection at 1/2: it would copy the photo's texture.
+        """
+        modulation = self._modulation(code)[-1 - len(self.blocks[0]) :]
+        for layer, (gain, shift) in zip([self.up[0], *self.blocks[0]], modulation, strict=True):
+            x = layer(x, gain, shift)
         return ops.depth_to_space(ops.sigmoid(self.leave(x)), 2)
 
     def call(self, pictures):
@@ -233,7 +276,7 @@ def _pairs(values, channels: Sequence[int]):
 class ObjectiveWeights:
     """Weights of the training objective's parts; see `objective`."""
 
-    style: float = 30.0
+    style: float = 20.0
     content: float = 1.0
     identity: float = 4.0
     variation: float = 0.2
@@ -283,45 +326,53 @@ class Options:
     Attributes:
         strength: 0 gives back the photo, 1 the full style (the paper's alpha).
         style_weights: one weight of 0 or more for each style; None for equal shares.
+        style_scale: size of the strokes, from 0.25 to 4: a larger style is shrunk to a short side
+            of STYLE_SIZE * style_scale px before it is looked at. One that is too small for a
+            scale above 1 stays as it is, and the strokes are enlarged instead (see `paint`).
         size: long side in px at which the picture is painted; a larger photo is painted at this
             size and enlarged to its own.
-        style_size: short side in px to which a larger style is shrunk: its strokes' size.
+        seed: taken for the sake of quality mode, which has the same; without effect here, as
+            nothing is random.
     """
 
     strength: float = 1.0
     style_weights: Sequence[float] | None = None
-    size: int = 2048
-    style_size: int = 512
+    style_scale: float = 1.0
+    size: int = MAX_SIZE
+    seed: int = 0
 
     def __post_init__(self):
         check_range("strength", self.strength, 0, 1)
+        check_range("style_scale", self.style_scale, 0.25, 4)
         check_range("size", self.size, images.MIN_SIDE, MAX_SIZE)
-        check_range("style_size", self.style_size, images.MIN_SIDE, MAX_SIZE)
+        if not isinstance(self.seed, Integral):
+            raise StyleTransferError(f"The seed is {self.seed!r}; give a whole number.")
+        check_range("seed", self.seed, 0, 2**63 - 1)
 
 
 class _Compiled:
-    """The packaged network as two TensorFlow functions that take pictures of any size."""
+    """The network as TensorFlow functions for pictures of any size.
 
-    def __init__(self):
+    A large picture is worked on in bands of rows where its features are large, that is between the
+    picture and 1/4, each with as many rows around it as its result depends on. From 1/4 on, its
+    features are smaller than the picture itself, so all that depends on moments runs on the whole:
+    the result is that of one piece, up to rounding.
+    """
+
+    def __init__(self, network: AdaINNetwork):
         import tensorflow as tf
 
-        network = AdaINNetwork()
-        network.build()
-        network.load_weights(weights.packaged("adain"))
         picture = tf.TensorSpec([1, None, None, 3])
         code = tf.TensorSpec([1, network.code_size])
+        features = [tf.TensorSpec([1, None, None, channels]) for channels in network.channels[1:]]
 
-        @tf.function(input_signature=[picture])
-        def style_code(style):
-            return network.code(network.encode(style))
+        @tf.function(input_signature=[features[0]])
+        def encode_coarse(quarter):
+            found = network.encode_coarse(quarter)
+            return found, network.code(found)
 
         @tf.function(input_signature=[picture, code, tf.TensorSpec([])])
-        def paint(content, code, strength):
-            height, width = tf.shape(content)[1], tf.shape(content)[2]
-            bottom, right = MARGIN + -height % STRIDE, MARGIN + -width % STRIDE
-            padded = tf.pad(
-                content, [[0, 0], [MARGIN, bottom], [MARGIN, right], [0, 0]], mode="REFLECT"
-            )
+        def paint_whole(padded, code, strength):
             features = network.encode(padded)
             own = network.code(features)
             painted = network.decode(features, own, own + strength * (code - own))
@@ -332,34 +383,128 @@ class _Compiled:
                 lost = padded[:, TRIM:-TRIM, TRIM:-TRIM] - network.decode(features, own, own)
                 return tf.clip_by_value(painted + (1.0 - strength) * lost, 0.0, 1.0)
 
-            painted = tf.cond(strength < 1.0, with_detail, lambda: painted)
-            edge = MARGIN - TRIM
-            return painted[0, edge : edge + height, edge : edge + width]
+            return tf.cond(strength < 1.0, with_detail, lambda: painted)
 
-        self.style_code, self.paint = style_code, paint
+        self.encode_fine = tf.function(network.encode_fine, input_signature=[picture])
+        self.encode_coarse = encode_coarse
+        self.decode_coarse = tf.function(
+            network.decode_coarse, input_signature=[features, code, code]
+        )
+        self.decode_fine = tf.function(network.decode_fine, input_signature=[features[0], code])
+        self.halo = 1 + len(network.blocks[0])  # rows at 1/4 that matter to their neighbours
+        self.paint_whole = paint_whole
+
+    def encode(self, picture: np.ndarray) -> tuple[list[Any], Any]:
+        """All features of (H, W, 3), whose sides are multiples of STRIDE, and their code (1, n)."""
+        import tensorflow as tf
+
+        height, width = picture.shape[:2]
+        quarters = []
+        for start, stop in bands(height // 4, 4 * width):
+            # Row i at 1/4 sees the pixel rows 4i - 1 ... 4i + 6 (see `AdaINNetwork.encode_fine`).
+            top = max(4 * start - 4, 0)
+            found = self.encode_fine(picture[None, top : 4 * stop + 4])
+            quarters.append(found[:, start - top // 4 :][:, : stop - start])
+        return self.encode_coarse(tf.concat(quarters, 1))
+
+    def paint(self, padded: np.ndarray, code: np.ndarray, strength: float) -> np.ndarray:
+        """(H, W, 3) with the style of `code`: (H - 2 TRIM, W - 2 TRIM, 3) in [0, 1]."""
+        height, width = padded.shape[:2]
+        if height * width <= TILE_PIXELS:
+            return self.paint_whole(padded[None], code, np.float32(strength)).numpy()[0]
+        features, own = self.encode(padded)
+        code = own + np.float32(strength) * (code - own)
+        layers = [(self.decode_coarse(features, own, code), code)]
+        if strength < 1:  # as in `paint_whole`
+            layers.append((self.decode_coarse(features, own, own), own))
+        del features
+        painted = np.empty((height - 2 * TRIM, width - 2 * TRIM, 3), "float32")
+        inside = padded[TRIM:-TRIM, TRIM:-TRIM]
+        for start, stop in bands(len(painted) // 4, 4 * width):
+            rows = slice(4 * start, 4 * stop)
+            here, *restored = (self._decoded(x, c, start, stop) for x, c in layers)
+            painted[rows] = here
+            for photo in restored:
+                painted[rows] += np.float32(1 - strength) * (inside[rows] - photo)
+        return np.clip(painted, 0.0, 1.0, out=painted)
+
+    def _decoded(self, x: Any, code: Any, start: int, stop: int) -> np.ndarray:
+        """Rows 4 start ... 4 stop of `decode_fine`: 4 for each gap between two rows of `x`."""
+        top = max(start - self.halo, 0)
+        decoded = self.decode_fine(x[:, top : stop + 1 + self.halo], code).numpy()[0]
+        return decoded[4 * (start - top) :][: 4 * (stop - start)]
+
+
+def bands(rows: int, row_pixels: int) -> list[tuple[int, int]]:
+    """`rows`, each of `row_pixels`, cut into (start, stop) of about equal height, in order.
+
+    None has more than TILE_PIXELS, unless a single row has.
+    """
+    count = -(-rows // max(1, TILE_PIXELS // row_pixels))
+    return list(pairwise(rows * i // count for i in range(count + 1)))
+
+
+def _load() -> _Compiled:
+    network = AdaINNetwork()
+    network.build()
+    network.load_weights(weights.packaged("adain"))
+    return _Compiled(network)
 
 
 def _network() -> _Compiled:
-    return models.shared("adain", _Compiled)
+    return models.shared("adain", _load)
 
 
-def style_code(style: np.ndarray, style_size: int = Options.style_size) -> np.ndarray:
+def style_code(style: np.ndarray, style_scale: float = 1.0) -> np.ndarray:
     """The code (1, n) of a style (H, W, 3) in [0, 1]: all that the network takes from it."""
-    shrunk = images.fit_short(style, style_size)
+    shrunk = images.fit(images.fit_short(style, round(STYLE_SIZE * style_scale)), MAX_SIZE)
     height, width = (side - side % STRIDE for side in shrunk.shape[:2])
     network = _network()
     with models.on_device():
-        return network.style_code(shrunk[None, :height, :width]).numpy()
+        return network.encode(shrunk[:height, :width])[1].numpy()
 
 
-def paint(content: np.ndarray, code: np.ndarray, strength: float = 1.0) -> np.ndarray:
-    """`content` (H, W, 3) with the style of `code` (1, n): float32 (H, W, 3) in [0, 1]."""
+def paint(
+    content: np.ndarray, code: np.ndarray, strength: float = 1.0, stroke_size: float = STROKE_SIZE
+) -> np.ndarray:
+    """`content` (H, W, 3) with the style of `code` (1, n): float32 (H, W, 3) in [0, 1].
+
+    The network's strokes are so many pixels large, so the larger a picture the finer they look.
+    One that is much larger than `stroke_size` (px, long side) is painted at that size too: it takes
+    all that can be seen there from that painting, and the finer detail from its own (a Laplacian
+    pyramid of two levels: Burt & Adelson, "A Multiresolution Spline", 1983).
+    """
     network = _network()
+    height, width = content.shape[:2]
+    shrink = max(height, width) / stroke_size
     with models.on_device():
         started = time.perf_counter()
-        painted = network.paint(content[None], code, np.float32(strength)).numpy()
+        painted = _paint_once(network, content, code, strength)
+        if shrink > LEAST_SHRINK:
+            small = max(MARGIN, round(height / shrink)), max(MARGIN, round(width / shrink))
+            coarse = _paint_once(network, _resized(content, small), code, strength)
+            painted += _resized(coarse - _resized(painted, small), (height, width))
+            np.clip(painted, 0.0, 1.0, out=painted)
         models.pace.record("adain", content.size, time.perf_counter() - started)
     return painted
+
+
+def _paint_once(
+    network: _Compiled, content: np.ndarray, code: np.ndarray, strength: float
+) -> np.ndarray:
+    height, width = content.shape[:2]
+    margins = [(MARGIN, MARGIN + -side % STRIDE) for side in (height, width)]
+    padded = np.pad(content, [*margins, (0, 0)], mode="reflect")
+    painted = network.paint(padded, code, strength)
+    edge = MARGIN - TRIM
+    return painted[edge : edge + height, edge : edge + width].copy()
+
+
+def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W, C) of any range; faster than `images.resize`, and good enough between two levels."""
+    import tensorflow as tf
+
+    return tf.image.resize(values, size, antialias=True).numpy()
 
 
 def stylize(content: np.ndarray, styles: Sequence[np.ndarray], options: Options) -> np.ndarray:
@@ -368,17 +513,25 @@ def stylize(content: np.ndarray, styles: Sequence[np.ndarray], options: Options)
     Blending is the convex combination of §7.2, taken of the styles' codes.
     """
     shares = normalised_weights(options.style_weights, len(styles))
-    code = np.sum(
-        [
-            share * style_code(style, options.style_size)
-            for share, style in zip(shares, styles, strict=True)
-            if share > 0
-        ],
-        axis=0,
-    )
+    used = [(share, style) for share, style in zip(shares, styles, strict=True) if share > 0]
+    code = np.sum([share * style_code(style, options.style_scale) for share, style in used], axis=0)
     small = images.fit(content, options.size)
-    painted = paint(small, code, options.strength)
-    return painted if small.shape == content.shape else images.resize(painted, *content.shape[:2])
+    larger = sum(share * _enlargement(style, options.style_scale) for share, style in used)
+    stroke_size = max(LEAST_SIZE, min(STROKE_SIZE, max(small.shape)) / larger)
+    painted = paint(small, code, options.strength, stroke_size / min(1.0, options.style_scale))
+    if small.shape == content.shape:
+        return painted
+    height, width = content.shape[:2]
+    painted = images.resize(painted, height, width)
+    if options.strength < 1:  # the detail lost by painting small, in proportion as by the decoder
+        lost = content - images.resize(small, height, width)
+        painted = np.clip(painted + np.float32(1 - options.strength) * lost, 0.0, 1.0)
+    return painted
+
+
+def _enlargement(style: np.ndarray, style_scale: float) -> float:
+    """What a style that has too few pixels lacks of the scale: strokes are to be larger by this."""
+    return max(1.0, STYLE_SIZE * style_scale / max(STYLE_SIZE, min(style.shape[:2])))
 
 
 def warm_up() -> None:

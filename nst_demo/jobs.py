@@ -92,13 +92,13 @@ class Job:
             return finished
         height, width = self.photo.shape[:2]
         large = images.resize(finished, height, width)
-        if self.keep_colors == "luminance":
-            large = color.with_colors_of(self.photo, large)
         cover = self._cover()
-        if cover is None:
-            return large
-        lost = self.photo - images.resize(self._at(finished.shape)[0], height, width)
-        return np.clip(large + (1 - cover[..., None]) * lost, 0.0, 1.0)
+        if cover is not None:
+            lost = self.photo - images.resize(self._at(finished.shape)[0], height, width)
+            large = np.clip(large + (1 - cover[..., None]) * lost, 0.0, 1.0)
+        if self.keep_colors == "luminance":  # afterwards: what was lost has the photo's chroma too
+            large = color.with_colors_of(self.photo, large)
+        return large
 
     def _cover(self) -> np.ndarray | None:
         return None if self.masks is None else masks.coverage(self.masks)

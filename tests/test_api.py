@@ -215,6 +215,17 @@ def test_enlarge_gives_a_step_the_photos_own_colours_in_full(photo, style):
         nst_demo.enlarge(small, photo, keep_colors="all")
 
 
+@pytest.mark.parametrize("keep_colors", ["none", "luminance"])
+def test_enlarge_gives_the_photo_back_in_full_where_nothing_is_painted(photo, style, keep_colors):
+    """The detail and the chroma that the small size lost are put back once, not twice."""
+    mask = np.zeros(photo.shape[:2], "float32")
+    mask[:, :28] = 1.0
+    painted = nst_demo.stylize(photo, style, masks=mask, keep_colors=keep_colors)
+    small = images.resize(painted, 20, 28)
+    kept = nst_demo.enlarge(small, photo, masks=mask, keep_colors=keep_colors)
+    np.testing.assert_allclose(kept[:, 36:], photo[:, 36:], atol=0.02)
+
+
 # ---- refusals ------------------------------------------------------------------------------------
 
 BAD_PICTURES = [

@@ -1,9 +1,11 @@
 """The page without a browser: plain handlers, and the limits of the server."""
 
+import base64
 import io
+import json
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,23 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from nst_demo import images
+from nst_demo import images, recipes, settings
 from nst_demo.errors import StyleTransferError
 from nst_demo.steps import Step
-from nst_demo.ui import build_demo, files, runs, server, stylize_tab
+from nst_demo.ui import (
+    build_demo,
+    chart,
+    controls,
+    files,
+    painter,
+    restore,
+    runs,
+    server,
+    stylize_tab,
+)
+
+# Outside an event, gradio's toasts are warnings.
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +57,7 @@ def rgba_file(tmp_path: Path) -> Path:
     return tmp_path / "cut out.png"
 
 
-def negative(content: np.ndarray, style: Any, **options: Any) -> np.ndarray:
+def negative(content: np.ndarray, styles: Any, **options: Any) -> np.ndarray:
     return 1 - content
 
 
@@ -53,7 +68,7 @@ class FakeRun:
         self.options: dict[str, Any] = {}
         self.closed, self.given, self.fail_at = False, 0, fail_at
 
-    def __call__(self, content: Any, style: Any, **options: Any) -> Iterator[Step]:
+    def __call__(self, content: Any, styles: Any, **options: Any) -> Iterator[Step]:
         self.options = options
         try:
             for number in range(11):
@@ -62,9 +77,8 @@ class FakeRun:
                 self.given = number
                 loss = 2.0 / (1 + number)
                 losses = {"total": loss, "content": loss, "style": loss, "variation": 0.0}
-                yield Step(
-                    number, 10, losses, np.full((20, 30, 3), number / 10, "f4"), number * 1.0
-                )
+                image = np.full((20, 30, 3), number / 10, "f4")
+                yield Step(number, 10, losses, image, number * 0.5, 5 - number / 2, "tiled in 4")
         finally:
             self.closed = True
 
@@ -75,65 +89,91 @@ def pixels(path: str | None) -> np.ndarray:
         return np.asarray(image)
 
 
+def asked(photo: Any, *styles: Any, **others: Any) -> runs.Request:
+    paths = [None if path is None else str(path) for path in (photo, *styles)]
+    return runs.Request(paths[0], [*paths[1:], *[None] * (3 - len(styles))], **others)
+
+
+def sentences(updates: Iterator[runs.Update]) -> tuple[list[runs.Update], list[str]]:
+    """All updates of a run, and what the visitor was told."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        found = list(updates)
+    return found, [str(w.message) for w in caught if w.category is UserWarning]
+
+
 # ---- Runs --------------------------------------------------------------------------------------
 
 
 def test_fast_keeps_size_and_alpha_in_the_download(rgba_file, style_file):
-    updates = list(runs.fast(str(rgba_file), str(style_file), 0.5, stylize=negative))
+    request = asked(rgba_file, style_file, options={"strength": 0.5})
+    updates = list(runs.fast(request, stylize=negative))
     assert [update.download is None for update in updates] == [True, False]
     result = pixels(updates[-1].download)
     assert result.shape == (101, 67, 4)
     assert (result[:, :30, 3] == 0).all()
     assert (result[:, 30:] == [55, 55, 55, 255]).all()
     assert Path(str(updates[-1].download)).name == "cut out-style.png"
+    assert Path(str(updates[-1].settings)).name == "cut out-style.json"
     assert updates[-1].progress is None
 
 
 def test_two_visitors_share_no_file(photo_file, style_file):
-    pairs = [
-        list(runs.fast(str(photo_file), str(style_file), 1, stylize=negative))[-1] for _ in range(2)
-    ]
-    paths = [{*(p.before_after or ()), p.download} for p in pairs]
+    pairs = [list(runs.fast(asked(photo_file, style_file), stylize=negative))[-1] for _ in range(2)]
+    paths = [{*(p.before_after or ()), p.download, p.settings} for p in pairs]
     assert not paths[0] & paths[1]
+
+
+def test_several_styles_come_with_their_weights(photo_file, style_file, style):
+    given: dict[str, Any] = {}
+
+    def stylize(content: np.ndarray, styles: Sequence[np.ndarray], **options: Any) -> np.ndarray:
+        given.update(options, styles=styles)
+        return content
+
+    request = runs.Request(
+        str(photo_file), [str(style_file), None, str(photo_file)], [0.5, 1, 0.25]
+    )
+    list(runs.fast(request, stylize=stylize))
+    assert [s.shape for s in given["styles"]] == [style.shape, (40, 56, 3)]
+    assert given["style_weights"] == (0.5, 0.25)
+    list(runs.fast(asked(photo_file, style_file, weights=[0, 1, 1]), stylize=stylize))
+    assert len(given["styles"]) == 1
 
 
 def test_quality_runs_to_the_end(photo_file, style_file, photo, monkeypatch):
     monkeypatch.setattr(runs, "PREVIEW_INTERVAL", 0)
     run, stop = FakeRun(), threading.Event()
-    options = runs.QualityOptions(seed=3, time_budget=1e9)
-    updates = list(runs.quality(str(photo_file), str(style_file), options, stop, iterate=run))
+    request = asked(photo_file, style_file, options={"seed": 3, "time_budget": 1e9})
+    updates = list(runs.quality(request, stop, iterate=run, device=lambda: "CPU"))
     assert run.options["seed"] == 3
     assert run.options["time_budget"] == runs.MAX_SECONDS
+    assert run.options["save_every"] == 1
     assert [u.progress for u in updates[1:-2]] == pytest.approx([i / 10 for i in range(11)])
-    assert "Step 4 of 10 · 6.0 s left" in [u.note for u in updates]
+    note = next(u for u in updates if u.note.startswith("Step 4")).note
+    assert note == "Step 4 of 10 · 3.0 s left · 2.0 steps a second · CPU"
     assert updates[-1].note.startswith("Finished at step 10 of 10")
+    assert updates[-1].details == "Note: tiled in 4."
     assert pixels(updates[-1].download).shape == photo.shape  # enlarged to the photo
-    rows = [row for row in updates[-1].losses if row["part"] == "total"]
-    assert [row["step"] for row in rows] == list(range(11))
-    assert [row["loss"] for row in rows[:2]] == pytest.approx([np.log10(2), 0])
+    assert updates[-1].losses is not None
+    assert "step 10" in updates[-1].losses
 
 
-def test_quality_limits_the_rate_of_previews(photo_file, style_file):
-    updates = list(
-        runs.quality(
-            str(photo_file),
-            str(style_file),
-            runs.QualityOptions(),
-            threading.Event(),
-            iterate=FakeRun(),
-        )
-    )
+def test_previews_are_few_and_do_not_stay(photo_file, style_file, cache, monkeypatch):
+    request = asked(photo_file, style_file)
+    updates = list(runs.quality(request, threading.Event(), iterate=FakeRun()))
     assert len(updates) <= 5  # the start, one preview, the result, its download
+    monkeypatch.setattr(runs, "PREVIEW_INTERVAL", 0)
+    monkeypatch.setattr(runs, "PREVIEWS_KEPT", 2)
+    list(runs.quality(request, threading.Event(), iterate=FakeRun()))
+    assert len(list(cache.rglob("preview.jpg"))) <= 3
 
 
 def test_stop_keeps_the_best_picture(photo_file, style_file, monkeypatch):
     monkeypatch.setattr(runs, "PREVIEW_INTERVAL", 0)
     run, stops = FakeRun(), runs.Stops()
     with stops.run("visitor") as stop:
-        updates = runs.quality(
-            str(photo_file), str(style_file), runs.QualityOptions(), stop, iterate=run
-        )
-        for update in updates:
+        for update in runs.quality(asked(photo_file, style_file), stop, iterate=run):
             if update.note.startswith("Step 4"):
                 assert stops.stop("visitor")
                 assert not stops.stop("another visitor")
@@ -141,14 +181,13 @@ def test_stop_keeps_the_best_picture(photo_file, style_file, monkeypatch):
     assert run.closed
     assert run.given == 5
     assert pixels(update.download)[..., 0] == pytest.approx(128)
+    assert settings.read(str(update.settings)).stopped_at == 5
     assert not stops.stop("visitor")
 
 
 def test_a_visitor_who_leaves_ends_the_run(photo_file, style_file):
     run = FakeRun()
-    updates = runs.quality(
-        str(photo_file), str(style_file), runs.QualityOptions(), threading.Event(), iterate=run
-    )
+    updates = runs.quality(asked(photo_file, style_file), threading.Event(), iterate=run)
     next(updates)
     next(updates)
     assert not run.closed
@@ -156,45 +195,67 @@ def test_a_visitor_who_leaves_ends_the_run(photo_file, style_file):
     assert run.closed
 
 
+def test_continue_starts_from_the_result(photo_file, style_file, rgba_file):
+    run = FakeRun()
+    request = asked(photo_file, style_file, start=str(rgba_file))
+    *_, last = runs.quality(request, threading.Event(), iterate=run)
+    assert run.options["init_image"].shape == (101, 67, 3)
+    assert run.options["init"] == "content"  # no fast result is made for nothing
+    start = settings.read(str(last.settings)).start
+    assert start is not None
+    assert start.name == "cut out.png"
+
+
+def test_download_is_announced():
+    assert runs.download_note({"recipe": "keras"}).startswith("VGG19 is downloaded first (80 MB)")
+    assert runs.download_note({"recipe": "keras", "backbone": "lite"}) == ""
+    assert runs.download_note({}) == ""
+
+
 # ---- Errors ------------------------------------------------------------------------------------
 
 
-def test_errors_are_sentences(photo_file, style_file, tmp_path):
-    def message(photo: Any, style: Any, stylize: Any = negative) -> str:
-        with pytest.raises(gr.Error) as caught:
-            list(runs.fast(photo, style, 1, stylize=stylize))
-        assert not caught.value.print_exception
-        return caught.value.message
+def test_errors_are_sentences_and_nothing_changes(photo_file, style_file, tmp_path):
+    def told(photo: Any, style: Any, stylize: Any = negative) -> str:
+        updates, sentence = sentences(runs.fast(asked(photo, style), stylize=stylize))
+        assert updates == [runs.FAILED]
+        (only,) = sentence
+        return only
 
     def broken(*_: Any, **__: Any) -> np.ndarray:
         raise ZeroDivisionError("internals")
 
-    assert message(None, str(style_file)).startswith("There is no photo yet")
-    assert message(str(photo_file), None).startswith("There is no style yet")
-    assert message(str(photo_file), str(style_file), broken) == runs.OUR_FAULT
-    gone = message(str(tmp_path / "old.png"), str(style_file))
+    assert told(None, style_file).startswith("There is no photo yet")
+    assert told(photo_file, None).startswith("There is no style yet")
+    assert told(photo_file, style_file, broken) == runs.OUR_FAULT
+    gone = told(tmp_path / "old.png", style_file)
     assert gone == "The photo is no longer on the server; choose it again."
     evil = tmp_path / "<img src=x>.png"
     evil.write_text("no picture")
-    assert "&lt;img src=x&gt;.png" in message(str(evil), str(style_file))
+    assert "&lt;img src=x&gt;.png" in told(evil, style_file)
 
 
-def test_error_in_a_quality_run(photo_file, style_file):
+def test_programs_get_errors():
+    with pytest.raises(gr.Error, match="There is no photo") as caught, runs.raised():
+        runs.Job.open("adain", asked(None, None))
+    assert not caught.value.print_exception
+    assert caught.value.title != "Error"
+
+
+def test_error_in_a_quality_run_keeps_what_there_is(photo_file, style_file):
     run = FakeRun(fail_at=3)
-    with pytest.raises(gr.Error, match="more memory"):
-        list(
-            runs.quality(
-                str(photo_file),
-                str(style_file),
-                runs.QualityOptions(),
-                threading.Event(),
-                iterate=run,
-            )
-        )
+    request = asked(photo_file, style_file)
+    updates, told = sentences(runs.quality(request, threading.Event(), iterate=run))
+    assert told == ["The picture needs more memory than is free."]
+    assert updates[-1].note.startswith("Finished at step 2 of 10")
+    assert pixels(updates[-1].download)[..., 0] == pytest.approx(51)
     assert run.closed
+    run = FakeRun(fail_at=0)
+    updates, told = sentences(runs.quality(request, threading.Event(), iterate=run))
+    assert updates[-1] == runs.FAILED
+    assert len(told) == 1
 
 
-@pytest.mark.filterwarnings("ignore:The photo")
 def test_a_broken_upload_brings_the_old_picture_back(tmp_path, photo_file):
     fake = tmp_path / "text.png"
     fake.write_text("no picture")
@@ -233,6 +294,263 @@ def test_sixteen_bits_are_scaled_for_the_page(tmp_path):
     assert pixels(shown).mean() == pytest.approx(127.5, abs=3)
 
 
+# ---- Controls ----------------------------------------------------------------------------------
+
+
+def test_a_fresh_page_asks_for_the_default():
+    assert controls.options(False, controls.DEFAULTS) == {
+        "strength": 1,
+        "style_scale": 1,
+        "keep_colors": "none",
+    }
+    options = controls.options(True, controls.DEFAULTS)
+    assert options.pop("time_budget") == 120
+    described = settings.describe("gatys", options, INPUT, [INPUT])
+    assert dict(described.options) == dict(
+        settings.describe("gatys", {}, INPUT, [INPUT]).options
+    ) | {"keep_colors": "none"}
+
+
+INPUT = settings.Input("photo.png", "0" * 64)
+CHANGED = {
+    "strength": 0.6,
+    "style_scale": 1.5,
+    "keep_colors": "luminance",
+    "recipe": "zandian",
+    "similarity": "style",
+    "backbone": "lite",
+    "iterations": 77,
+    "size": 200,
+    "style_weight": 2.5,
+    "layer_1": 1.7,
+    "layer_5": 0.3,
+    "init": "noise",
+    "optimizer": "lbfgs",
+    "seed": 5,
+}
+
+
+@pytest.mark.parametrize("changed", [{}, CHANGED, {"recipe": "keras", "learning_rate": 50.0}])
+def test_settings_and_controls_undo_each_other(changed):
+    shown = controls.DEFAULTS | controls.values(
+        "gatys", {"recipe": changed.get("recipe", "default")}
+    )
+    shown |= changed
+    options = controls.options(True, shown)
+    written = settings.to_json(settings.describe("gatys", options, INPUT, [INPUT]))
+    read = settings.from_json(written)
+    again = controls.values(read.method, read.options)
+    assert again == shown
+    assert controls.options(True, again) == options
+
+
+def test_settings_that_the_page_cannot_show_are_a_sentence():
+    with pytest.raises(StyleTransferError, match="max_memory = 2"):
+        controls.values("gatys", {"max_memory": 2})
+    with pytest.raises(StyleTransferError, match="size = 300"):
+        controls.values("adain", {"size": 300})
+    with pytest.raises(StyleTransferError, match="seed"):
+        controls.values("gatys", {"seed": 2**60})
+
+
+def test_a_recipe_brings_its_own_values():
+    updates = controls.fresh("zandian", "lite")
+    assert updates["similarity"]["visible"]
+    assert updates["iterations"]["value"] == recipes.ZANDIAN.iterations
+    assert updates["backbone"]["value"] == "lite"
+    assert updates["backbone"]["choices"][0] == ("VGG19 (the recipe's)", controls.OWN)
+    assert not controls.fresh("default", "lite")["similarity"]["visible"]
+    assert controls.fresh("default", "lite")["backbone"]["value"] == controls.OWN
+    assert "downloaded" in controls.network_html("keras", controls.OWN)
+    assert "stands in for VGG19" in controls.network_html("keras", "lite")
+    assert controls.network_html("default", controls.OWN).startswith("<p>Lite is included")
+
+
+def test_sliders_grow_for_opened_settings():
+    assert controls.widened("style_weight", 9) == {"value": 9, "maximum": 9}
+    assert controls.widened("style_weight", 3) == {"value": 3}
+    assert controls.widened("stop_at", 12) == {"value": 12, "visible": True}
+
+
+# ---- Regions -----------------------------------------------------------------------------------
+
+
+def drawing(labels: np.ndarray) -> str:
+    """What painter.js sends for uint8 labels (h, w)."""
+    rgba = np.zeros((*labels.shape, 4), np.uint8)
+    for number, colour in enumerate(painter.COLOURS, 1):
+        rgba[labels == number] = [*colour, 255]
+    data = io.BytesIO()
+    Image.fromarray(rgba).save(data, "PNG")
+    return painter.PREFIX + base64.b64encode(data.getvalue()).decode()
+
+
+@pytest.fixture
+def halves() -> np.ndarray:
+    """Nothing on the left, style 1 in the middle, style 2 on the right."""
+    labels = np.zeros((60, 90), np.uint8)
+    labels[:, 30:60], labels[:, 60:] = 1, 2
+    return labels
+
+
+def test_a_drawing_comes_back_as_labels(halves):
+    found = painter.labels(drawing(halves))
+    assert found is not None
+    np.testing.assert_array_equal(found, halves)
+    assert painter.labels("") is None
+    assert painter.labels(None) is None
+    assert painter.labels(drawing(np.zeros((40, 40), np.uint8))) is None
+
+
+def test_regions_become_masks(halves):
+    one = painter.masks(halves, [1])  # style 2 is not there: its region is as if not drawn
+    assert one is not None
+    assert (one[0][:, 40:50] > 0.99).all()
+    assert (one[0][:, :20] < 0.01).all()
+    first, second = painter.masks(halves, [1, 2]) or ()
+    assert second[:, 70:].min() > 0.99
+    np.testing.assert_allclose(first + second, (halves > 0) * 1.0, atol=0.6)  # soft at the edges
+    third = (painter.masks(halves, [1, 2, 3]) or ())[2]
+    assert third[:, :20].min() > 0.99  # without a region: it fills the rest
+    assert painter.masks(np.where(halves == 2, 2, 0), [1]) is None
+
+
+def test_what_keeps_the_photo_is_left_out(halves):
+    labels = np.where(halves == 2, painter.KEEP_PHOTO, 0)
+    (mask,) = painter.masks(labels, [1]) or ()
+    assert mask[:, :50].min() > 0.99
+    assert mask[:, 70:].max() < 0.01
+
+
+def test_no_place_for_a_style_is_a_sentence():
+    with pytest.raises(StyleTransferError, match="no place for style 2"):
+        painter.masks(np.ones((40, 40), np.uint8), [1, 2])
+
+
+@pytest.mark.parametrize(
+    "text", ["data:text/html,x", painter.PREFIX + "%%%", painter.PREFIX + "AAAA", "x" * 10**6]
+)
+def test_no_drawing_is_a_sentence(text):
+    with pytest.raises(StyleTransferError, match=r"draw"):
+        painter.labels(text)
+
+
+def test_a_run_is_given_its_masks(photo_file, style_file, halves):
+    run = FakeRun()
+    labels = np.asarray(Image.fromarray(halves).resize((84, 60), Image.Resampling.NEAREST))
+    request = asked(photo_file, style_file, drawing=drawing(labels))
+    *_, last = runs.quality(request, threading.Event(), iterate=run)
+    (mask,) = run.options["masks"]
+    assert mask.shape == labels.shape
+    assert len(settings.read(str(last.settings)).masks) == 1
+
+
+# ---- Opening settings --------------------------------------------------------------------------
+
+
+def finished(request: runs.Request, options: dict[str, Any]) -> runs.Update:
+    run, event = FakeRun(), threading.Event()
+    request = runs.Request(**(vars(request) | {"options": options}))
+    return list(runs.quality(request, event, iterate=run))[-1]
+
+
+@pytest.mark.parametrize("kind", ["settings", "download"])
+def test_json_and_png_restore_the_page(photo_file, style_file, kind):
+    options = controls.options(True, controls.DEFAULTS | CHANGED)
+    done = finished(asked(photo_file, style_file, stop_at=4), options)
+    path = str(getattr(done, kind))
+    styles = [str(style_file), None, None]
+    found = restore.restore(path, str(photo_file), styles, None, None, [])
+    assert found.quality
+    assert found.todo == []
+    assert found.values | {"time_budget": 120} == controls.DEFAULTS | CHANGED | {"stop_at": 4}
+    # Running them again is the very same call.
+    again = controls.options(True, found.values)
+    second = finished(asked(photo_file, style_file, stop_at=4), again)
+    np.testing.assert_array_equal(pixels(done.download), pixels(second.download))
+    first, last = (Path(str(u.settings)).read_text() for u in (done, second))
+    assert first == last
+
+
+def test_pictures_are_found_or_asked_for(photo_file, style_file, tmp_path):
+    done = finished(asked(photo_file, style_file), {})
+    path = str(done.settings)
+    other = str(tmp_path / "other.png")
+    images.save_image(other, np.zeros((40, 40, 3), "float32"))
+    found = restore.restore(path, other, [other, None, other], None, None, [style_file])
+    assert found.styles == (str(style_file), None, None)  # an example by name and pixels
+    assert found.photo == other  # nothing better is known
+    assert found.todo == ["Choose the photo 'photo.png'."]
+    found = restore.restore(path, str(photo_file), [other, str(style_file), None], None, None, [])
+    assert found.styles[0] == str(style_file)
+    assert found.todo == []
+
+
+def test_regions_are_kept_or_asked_for(photo_file, style_file, halves):
+    done = finished(asked(photo_file, style_file, drawing=drawing(halves[:, :84])), {})
+    given = (str(done.settings), str(photo_file), [str(style_file), None, None])
+    kept = restore.restore(*given, drawing(halves[:, :84]), None, [])
+    assert kept.keep_drawing
+    assert kept.todo == []
+    lost = restore.restore(*given, drawing(halves[:, 6:]), None, [])
+    assert not lost.keep_drawing
+    assert lost.todo[0].startswith("Draw the regions again")
+
+
+def change(path: str, **others: Any) -> None:
+    file = Path(path)
+    file.write_text(json.dumps(json.loads(file.read_text()) | others))
+
+
+def test_a_strangers_settings_are_a_sentence(photo_file, style_file, tmp_path):
+    def told(**others: Any) -> str:
+        done = finished(asked(photo_file, style_file), {})
+        change(str(done.settings), **others)
+        with pytest.raises(StyleTransferError) as caught:
+            restore.restore(str(done.settings), None, [None] * 3, None, None, [])
+        return str(caught.value)
+
+    assert "version 7" in told(version=7)
+    assert "'magenta'" in told(method="magenta", options={}, recipe=None)
+    assert "5 styles" in told(styles=[vars(INPUT)] * 5)
+    assert "2 style_weights for 1 style" in told(options={"style_weights": [1, 2]})
+    assert told(photo="<script>")
+    junk = tmp_path / "junk.json"
+    junk.write_text("{" * 5000)
+    with pytest.raises(StyleTransferError):
+        restore.restore(str(junk), None, [None] * 3, None, None, [])
+
+
+def test_what_was_opened_is_told_without_html():
+    found = restore.Restored(True, dict(controls.DEFAULTS), None, (), None, False, ["<b>"])
+    assert "&lt;b&gt;" in stylize_tab.restored_html(found)
+
+
+# ---- The losses --------------------------------------------------------------------------------
+
+
+def test_losses_are_lines_on_a_logarithmic_axis():
+    losses = chart.Losses()
+    assert losses.html() == ""
+    for i in range(1000):
+        losses.add(i, {"total": 10.0 ** -(i / 250), "content": 0.5, "style": 0.0})
+    drawn = losses.html()
+    assert drawn.count("<polyline") == 2  # a part that is 0 has no logarithm, and no line
+    assert "step 999" in drawn
+    assert len(drawn) < 10_000
+    line = drawn.split('points="')[1].split('"')[0]
+    points = np.array([[float(x) for x in p.split(",")] for p in line.split()])
+    assert points[-1][0] == chart.WIDTH
+    steps = np.diff(points[:, 1])
+    assert steps == pytest.approx(np.full(len(steps), steps.mean()), abs=0.2)  # straight
+    losses.add(1000, {"total": float("nan")})
+    assert "nan" not in losses.html()
+
+
+def test_status_shows_words_as_text():
+    assert chart.status("<i>", 0.5, "<b>").count("&lt;") == 2
+
+
 # ---- The page ----------------------------------------------------------------------------------
 
 
@@ -247,21 +565,17 @@ def test_page_starts_with_a_photo_and_a_style_and_no_tensorflow_call():
     assert public == ["stylize"]
 
 
-def test_knobs_become_options():
+def test_the_knobs_show_the_defaults():
     with gr.Blocks():
-        _, knobs = stylize_tab.advanced()
-    options = stylize_tab.quality_options({name: knob.value for name, knob in knobs.items()})
-    assert options == runs.QualityOptions()
-    values = {name: knob.value for name, knob in knobs.items()} | {"layer_2": 0, "seed": None}
-    assert stylize_tab.quality_options(values) == replace(options, layer_weights=(1, 0, 1, 1, 1))
-
-
-def test_every_option_of_the_page_is_known_to_the_method():
-    from nst_demo.methods import gatys
-
-    page = runs.QualityOptions()
-    library = gatys.Options(**{name: getattr(page, name) for name in page.__dataclass_fields__})
-    assert library.iterations == page.iterations
+        tab = stylize_tab.Tab(300)
+    assert list(tab.knobs) == list(controls.DEFAULTS)
+    assert {name: knob.value for name, knob in tab.knobs.items()} == controls.DEFAULTS
+    given = ["p", "s", None, None, "", None, *controls.DEFAULTS.values()]
+    request = tab.request(True, given)
+    assert request == runs.Request(
+        "p", ["s", None, None], [1, 1, 1], controls.options(True, controls.DEFAULTS), ""
+    )
+    assert tab.request(True, given, start="r").start == "r"
 
 
 def test_device_line():
@@ -304,11 +618,13 @@ def test_bodies_are_limited(client, monkeypatch):
 def test_launch_options_suit_a_public_demo(monkeypatch):
     for name in ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "SPACE_ID"):
         monkeypatch.delenv(name, raising=False)
+    assert not server.public()
     options = server.launch_options()
     assert (options["server_name"], options["server_port"]) == ("127.0.0.1", 7860)
     assert not any(options[n] for n in ("enable_monitoring", "show_error", "run_history"))
     monkeypatch.setenv("SPACE_ID", "someone/space")
     monkeypatch.setenv("GRADIO_SERVER_PORT", "7999")
+    assert server.public()
     options = server.launch_options()
     assert (options["server_name"], options["server_port"]) == ("0.0.0.0", 7999)
 

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from nst_demo.ui import api, backend, stylize_tab
+from nst_demo.ui import api, backend, runs, server, stylize_tab
 
 HEADER = """
 <h1>Neural <em>Style</em> Transfer</h1>
@@ -22,6 +22,7 @@ def build_demo() -> gr.Blocks:
                 iterate=backend.iterate,
                 device_kind=backend.device_kind,
                 expected_seconds=backend.expected_seconds,
+                max_seconds=runs.MAX_SECONDS if server.public() else runs.MAX_SECONDS_ALONE,
             )
-        api.build(stylize=backend.stylize)
+        api.build(stylize=backend.stylize, iterate=backend.iterate)
     return demo

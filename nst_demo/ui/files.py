@@ -7,12 +7,13 @@ size. Results are written once per request into gradio's cache, in a folder of t
 
 from __future__ import annotations
 
+import contextlib
 import html
 import secrets
 from abc import ABCMeta
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import gradio as gr
@@ -61,12 +62,17 @@ class Example:
         return self.path.stem.replace("-", " ").replace("_", " ")
 
     def thumbnail(self) -> Image.Image:
-        with Image.open(self.path) as image:
-            image.thumbnail((2 * THUMBNAIL_SIZE, 2 * THUMBNAIL_SIZE))
-            side = min(image.size)
-            left, top = (image.width - side) // 2, (image.height - side) // 2
-            square = image.convert("RGB").crop((left, top, left + side, top + side))
-            return square.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.LANCZOS)
+        return _thumbnail(self.path)
+
+
+@cache  # three strips show the same styles
+def _thumbnail(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        image.thumbnail((2 * THUMBNAIL_SIZE, 2 * THUMBNAIL_SIZE))
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        square = image.convert("RGB").crop((left, top, left + side, top + side))
+        return square.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.LANCZOS)
 
 
 def list_examples(kind: str, first: str = "") -> list[Example]:
@@ -122,14 +128,27 @@ def pixel_size(path: str | None) -> tuple[int, int] | None:
         return None
 
 
-def toast(error: StyleTransferError) -> gr.Error:
-    """The error as a toast; its text may hold a file's name, and gradio renders HTML there."""
-    return gr.Error(html.escape(str(error), quote=False), print_exception=False)
+def remove(path: str) -> None:
+    """Undo `cache_file`."""
+    Path(path).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # gone already
+        Path(path).parent.rmdir()
+
+
+def error(error: StyleTransferError) -> gr.Error:
+    """For programs: the sentence as gradio's error; clients may render HTML, and it may hold a
+    file's name."""
+    return gr.Error(_escaped(error), title="Please check", print_exception=False)
 
 
 def warn(error: StyleTransferError) -> None:
-    """A toast that lets the handler go on, to put the previous picture back."""
-    gr.Warning(html.escape(str(error), quote=False))
+    """The sentence as a toast, after which the handler goes on."""
+    gr.Warning(_escaped(error), title="Please check")
+
+
+def _escaped(error: StyleTransferError) -> str:
+    """Gradio renders HTML in toasts."""
+    return html.escape(str(error), quote=False)
 
 
 def thumbnails(examples: Sequence[Example]) -> list[tuple[Image.Image, str]]:

@@ -3,58 +3,83 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nst_demo import images
+import nst_demo
+from nst_demo import images, recipes, settings
 from nst_demo.errors import StyleTransferError
-from nst_demo.ui import files
+from nst_demo.ui import chart, controls, files, painter
 
 log = logging.getLogger(__name__)
 
-MAX_SECONDS = 300.0  # of one Quality run, whatever the request says: others wait for the device
-PREVIEW_INTERVAL = 0.4  # s between two previews
-MIN_LOSS = 1e-4  # the photo's own content loss is 0
+MAX_SECONDS = 300.0  # of one Quality run of a stranger: others wait for the device
+MAX_SECONDS_ALONE = 1800.0  # where the page is served to this machine only
+PREVIEW_INTERVAL = 0.7  # s between two previews
+PREVIEWS_KEPT = 8  # files; a slow connection may still be loading the last ones
+PACE_WINDOW = 6.0  # s over which the iterations per second are counted
 OUR_FAULT = "Something went wrong on our side; try again, or try another picture."
+PLACES = ("first", "second", "third")
 
 
 @dataclass(frozen=True)
-class QualityOptions:
-    """What the page offers of Gatys' options; the weights multiply the tuned defaults."""
+class Request:
+    """What a visitor asks for; pictures by the path of their file.
 
-    style_weight: float = 1.0
-    content_weight: float = 1.0
-    tv_weight: float = 1.0
-    layer_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
-    init: str = "fast"
-    optimizer: str = "lbfgs"
-    backbone: str = "lite"
-    iterations: int = 150
-    size: int = 512
-    seed: int = 0
-    time_budget: float = 120.0
+    Attributes:
+        photo: None where there is none yet.
+        styles: by place; None where there is none.
+        weights: one for each place.
+        options: of `nst_demo.stylize` or `iterate`, without those of the pictures.
+        drawing: the regions, see `painter`.
+        start: a picture to start from.
+        stop_at: the iteration at which to end.
+    """
+
+    photo: str | None
+    styles: Sequence[str | None]
+    weights: Sequence[float] = (1.0, 1.0, 1.0)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    drawing: str | None = None
+    start: str | None = None
+    stop_at: int | None = None
 
 
 @dataclass(frozen=True)
 class Update:
-    """What the page shows next; None leaves a part as it is."""
+    """What the page shows next.
 
+    Attributes:
+        note: one line of text.
+        details: a second one, for whoever wants to know.
+        before_after: paths of the pictures; None leaves them as they are.
+        progress: 0 to 1 while running, None when done.
+        losses: HTML of the plot; None leaves it as it is.
+        download, settings: paths of the result and of its settings; None where there is no result
+            (yet).
+        failed: whether nothing was painted, so that all stays as it was.
+    """
+
+    note: str = ""
+    details: str = ""
     before_after: tuple[str, str] | None = None
+    progress: float | None = None
+    losses: str | None = None
     download: str | None = None
-    note: str = ""  # one line of text
-    progress: float | None = None  # 0 to 1 while running, None when done
-    losses: list[dict[str, Any]] = field(default_factory=list)  # rows: step, part, loss
+    settings: str | None = None
+    failed: bool = False
 
 
 Updates = Generator[Update, None, None]
+FAILED = Update(failed=True)
 
 
 class Stops:
@@ -80,116 +105,267 @@ class Stops:
         return event is not None
 
 
+# ---- Errors --------------------------------------------------------------------------------------
+
+
 @contextmanager
-def sentences() -> Iterator[None]:
-    """Whatever goes wrong inside becomes a toast with one sentence; bugs are logged, not shown."""
+def raised() -> Iterator[None]:
+    """For programs: what goes wrong inside is raised as one sentence; bugs are logged."""
     try:
         yield
     except StyleTransferError as error:
-        raise files.toast(error) from error
+        raise files.error(error) from error
     except Exception as error:
         log.exception("A request failed.")
-        raise files.toast(StyleTransferError(OUR_FAULT)) from error
+        raise files.error(StyleTransferError(OUR_FAULT)) from error
 
 
-def open_photo(photo: str | None, style: str | None) -> images.Picture:
-    for what, path in (("photo", photo), ("style", style)):
-        if path is None:
-            raise StyleTransferError(
-                f"There is no {what} yet; upload one, or pick an example below it."
-            )
-        if not Path(path).exists():  # after a day; the library's own words would show the path
-            raise StyleTransferError(f"The {what} is no longer on the server; choose it again.")
-    return images.open_picture(str(photo), what="photo")
+@contextmanager
+def told() -> Iterator[None]:
+    """For the page: what goes wrong inside is a toast with one sentence, and the page goes on."""
+    try:
+        yield
+    except StyleTransferError as error:
+        files.warn(error)
+    except Exception:
+        log.exception("A request failed.")
+        files.warn(StyleTransferError(OUR_FAULT))
 
 
-def fast(
-    photo: str | None, style: str | None, strength: float, *, stylize: Callable[..., np.ndarray]
-) -> Updates:
+# ---- The pictures of a request -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request with its pictures opened.
+
+    options: of the method, with the styles' weights.
+    masks: (h, w) for each style, at the size they were drawn at.
+    """
+
+    method: str
+    options: dict[str, Any]
+    request: Request
+    photo: images.Picture
+    styles: list[np.ndarray]
+    masks: list[np.ndarray] | None
+    start: np.ndarray | None
+
+    @classmethod
+    def open(cls, method: str, request: Request) -> Job:
+        """StyleTransferError for a picture that is missing or cannot be opened."""
+        check_file(request.photo, "photo")
+        check_file(request.styles[0], "style")
+        chosen = [place for place, style in enumerate(request.styles) if style is not None]
+        options = dict(request.options)
+        if len(chosen) > 1:
+            options["style_weights"] = tuple(request.weights[place] for place in chosen)
+        photo = images.open_picture(str(request.photo), what="photo")
+        styles = []
+        for place in chosen:
+            what = f"{PLACES[place]} style" if place else "style"
+            check_file(request.styles[place], what)
+            styles.append(images.open_picture(str(request.styles[place]), what=what).rgb)
+        drawn = painter.labels(request.drawing)
+        masks = painter.masks(drawn, [place + 1 for place in chosen])
+        start = None
+        if request.start is not None:
+            check_file(request.start, "picture to start from")
+            start = images.open_picture(request.start, what="picture to start from").rgb
+            options["init"] = "content"  # instead of a fast result, which would not be used
+        return cls(method, options, request, photo, styles, masks, start)
+
+    def arguments(self) -> dict[str, Any]:
+        """For `nst_demo.stylize` and `iterate`, but the photo and the styles."""
+        given: dict[str, Any] = {"method": self.method, **self.options}
+        if self.masks is not None:
+            given["masks"] = self.masks
+        if self.start is not None:
+            given["init_image"] = self.start
+        return given
+
+    def full_size(self, image: np.ndarray) -> np.ndarray:
+        """The image of a Step at the photo's size."""
+        colors = self.options.get("keep_colors", "none")
+        return nst_demo.enlarge(image, self.photo.rgb, masks=self.masks, keep_colors=colors)
+
+    def describe(self, stopped_at: int | None = None) -> settings.Settings:
+        paths = [path for path in self.request.styles if path is not None]
+        return settings.describe(
+            self.method,
+            self.options,
+            settings.picture(self.request.photo, self.photo.rgb),
+            [settings.picture(*pair) for pair in zip(paths, self.styles, strict=True)],
+            masks=mask_inputs(self.masks),
+            start=None if self.start is None else settings.picture(self.request.start, self.start),
+            stopped_at=stopped_at,
+        )
+
+
+def check_file(path: str | None, what: str) -> None:
+    if path is None:
+        raise StyleTransferError(
+            f"There is no {what} yet; upload one, or pick an example below it."
+        )
+    if not Path(path).exists():  # after a day; the library's own words would show the path
+        raise StyleTransferError(f"The {what} is no longer on the server; choose it again.")
+
+
+def mask_inputs(masks: Sequence[np.ndarray] | None) -> list[settings.Input]:
+    return [
+        settings.Input(f"region {number}", settings.fingerprint(mask))
+        for number, mask in enumerate(masks or (), 1)
+    ]
+
+
+# ---- Runs ----------------------------------------------------------------------------------------
+
+
+def fast(request: Request, *, stylize: Callable[..., np.ndarray]) -> Updates:
     """The picture as soon as it is there, then its download."""
-    with sentences():
-        picture = open_photo(photo, style)
+    done = False
+    with told():
+        job = Job.open("adain", request)
         started = time.monotonic()
-        result = stylize(picture.rgb, style, method="adain", strength=strength)
+        result = stylize(job.photo.rgb, job.styles, **job.arguments())
         note = f"Painted in {seconds_text(time.monotonic() - started)}"
-        before = files.display_file(picture.rgb, "photo")
-        name = files.download_name(photo, style)
-        yield from finished(result, picture.alpha, before, note, name, [])
+        before = files.display_file(job.photo.rgb, "photo")
+        done = True
+        yield from finished(job, result, before, Update(note, losses=""))
+    if not done:
+        yield FAILED
 
 
 def quality(
-    photo: str | None,
-    style: str | None,
-    options: QualityOptions,
+    request: Request,
     stop: threading.Event,
     *,
     iterate: Callable[..., Iterator[Any]],
+    device: Callable[[], str | None] = lambda: None,
+    max_seconds: float = MAX_SECONDS,
 ) -> Updates:
     """Previews while it runs; then, finished or stopped, the best picture in the photo's size.
 
-    Closing it, as gradio does when the visitor leaves, closes the library's run too.
+    Closing it, as gradio does when the visitor leaves, closes the library's run too. What goes
+    wrong on the way loses nothing: the best picture so far is the result.
     """
-    with sentences():
-        picture = open_photo(photo, style)
-        yield Update(note="Starting …", progress=0.0)
-        budget = min(options.time_budget, MAX_SECONDS)
-        settings = asdict(replace(options, time_budget=budget))
-        before = files.display_file(picture.rgb, "photo")
-        rows: list[dict[str, Any]] = []
-        step, shown_at = None, -PREVIEW_INTERVAL
-        steps = iterate(picture.rgb, style, method="gatys", **settings)
+    run = None
+    with told():
+        yield Update("Starting …", download_note(request.options), progress=0.0)
+        budget = min(request.options.get("time_budget") or max_seconds, max_seconds)
+        job = Job.open(
+            "gatys", replace(request, options={**request.options, "time_budget": budget})
+        )
+        run = _Run(job, stop, device)
+        yield from run.previews(iterate)
+    if run is None or run.step is None:
+        yield FAILED
+        return
+    with told():
+        yield from run.finished()
+
+
+class _Run:
+    """A Quality run; `step` is its last one, None before the first."""
+
+    def __init__(self, job: Job, stop: threading.Event, device: Callable[[], str | None]):
+        self.job, self.stop, self.device = job, stop, device
+        self.step: Any = None
+        self.losses, self.previews_shown = chart.Losses(), deque[str]()
+        self.pace: deque[tuple[int, float]] = deque()
+
+    def previews(self, iterate: Callable[..., Iterator[Any]]) -> Updates:
+        job, shown_at = self.job, -PREVIEW_INTERVAL
+        self.before = files.display_file(job.photo.rgb, "photo")
+        # A step at every iteration: for Stop, for the settings' stop, and where steps are slow.
+        steps = iterate(job.photo.rgb, job.styles, **job.arguments(), save_every=1)
         with closing(steps):  # type: ignore[type-var]  # a generator
-            for step in steps:
-                rows += loss_rows(step)
-                if stop.is_set():
+            for self.step in steps:
+                self.losses.add(self.step.iteration, self.step.losses)
+                self._count()
+                if self.stop.is_set() or self._at_end():
                     break
                 if time.monotonic() - shown_at >= PREVIEW_INTERVAL:
-                    yield preview(before, step, rows, budget)
+                    yield self._preview()
                     shown_at = time.monotonic()
-        if step is None:
+        if self.step is None:
             raise RuntimeError("iterate() ended without a step")
-        result = images.resize(step.image, *picture.rgb.shape[:2])
-        how = "Stopped" if stop.is_set() else "Finished"
+
+    def _at_end(self) -> bool:
+        end = self.job.request.stop_at
+        return end is not None and self.step.iteration >= end
+
+    def _count(self) -> None:
+        self.pace.append((self.step.iteration, self.step.seconds))
+        while self.pace[-1][1] - self.pace[0][1] > PACE_WINDOW and len(self.pace) > 2:
+            self.pace.popleft()
+
+    def _preview(self) -> Update:
+        step = self.step
+        path = files.display_file(step.image, "preview")
+        self.previews_shown.append(path)
+        if len(self.previews_shown) > PREVIEWS_KEPT:
+            files.remove(self.previews_shown.popleft())
+        parts = [f"Step {step.iteration} of {step.iterations}"]
+        if step.seconds_left is not None:
+            parts.append(f"{seconds_text(step.seconds_left)} left")
+        (first, began), (last, now) = self.pace[0], self.pace[-1]
+        if last > first and now > began:
+            parts.append(pace_text((last - first) / (now - began)))
+        if device := self.device():
+            parts.append(device)
+        return Update(
+            " · ".join(parts),
+            _told(step.note),
+            (self.before, path),
+            progress=step.iteration / max(step.iterations, 1),
+            losses=self.losses.html(),
+        )
+
+    def finished(self) -> Updates:
+        step = self.step
+        result = self.job.full_size(step.image)
+        how = "Stopped" if self.stop.is_set() else "Finished"
         note = f"{how} at step {step.iteration} of {step.iterations}, {seconds_text(step.seconds)}"
-        name = files.download_name(photo, style)
-        yield from finished(result, picture.alpha, before, note, name, rows)
+        ended = step.iteration if step.iteration < step.iterations else None
+        details = _told(step.note)
+        if ended is not None and self._at_end():
+            details = f"{details} Ended where the opened settings say.".strip()
+        shown = Update(note, details, losses=self.losses.html())
+        yield from finished(self.job, result, self.before, shown, ended)
 
 
 def finished(
-    result: np.ndarray,
-    alpha: np.ndarray | None,
-    before: str,
-    note: str,
-    name: str,
-    rows: list[dict[str, Any]],
+    job: Job, result: np.ndarray, before: str, update: Update, stopped_at: int | None = None
 ) -> Updates:
-    """First the picture, then its download: a large PNG takes a moment to write."""
-    note = f"{note} · {result.shape[1]} x {result.shape[0]} px"
-    shown = Update((before, files.display_file(result, "result")), note=note, losses=rows)
-    yield shown
-    yield replace(shown, download=files.cache_file(name, images.encode(result, alpha, "PNG")))
-
-
-def preview(before: str, step: Any, rows: list[dict[str, Any]], budget: float) -> Update:
-    left = ""
-    if step.iteration:
-        pace = step.seconds / step.iteration
-        seconds = min(pace * (step.iterations - step.iteration), budget - step.seconds)
-        left = f" · {seconds_text(max(seconds, 0.0))} left"
-    return Update(
-        before_after=(before, files.display_file(step.image, "preview")),
-        note=f"Step {step.iteration} of {step.iterations}{left}",
-        progress=step.iteration / max(step.iterations, 1),
-        losses=list(rows),
+    """First the picture, then its downloads: a large PNG takes a moment to write."""
+    height, width = result.shape[:2]
+    update = replace(
+        update,
+        note=f"{update.note} · {width} x {height} px",
+        before_after=(before, files.display_file(result, "result")),
+    )
+    yield update
+    text = settings.to_json(job.describe(stopped_at))
+    name = files.download_name(job.request.photo, job.request.styles[0])
+    yield replace(
+        update,
+        download=files.cache_file(name, images.encode(result, job.photo.alpha, "PNG", text)),
+        settings=files.cache_file(f"{Path(name).stem}.json", f"{text}\n".encode("ascii")),
     )
 
 
-def loss_rows(step: Any) -> list[dict[str, Any]]:
-    """Plot rows of one step. The plot has no logarithmic axis, so they hold log10 of the loss."""
-    return [
-        {"step": step.iteration, "part": part, "loss": math.log10(max(step.losses[part], MIN_LOSS))}
-        for part in ("total", "style", "content")
-    ]
+def download_note(options: Mapping[str, Any]) -> str:
+    """What is to be known before a network is loaded for the first time."""
+    recipe = recipes.named(options.get("recipe", recipes.DEFAULT.name))
+    backbone = options.get("backbone", recipe.backbone)
+    if backbone not in controls.DOWNLOADS:
+        return ""
+    name, size = controls.BACKBONES[backbone], controls.DOWNLOADS[backbone]
+    return f"{name} is downloaded first ({size}) where it has not been yet."
+
+
+# ---- Words ---------------------------------------------------------------------------------------
 
 
 def seconds_text(seconds: float) -> str:
@@ -198,3 +374,13 @@ def seconds_text(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min"
+
+
+def pace_text(per_second: float) -> str:
+    if per_second < 1:
+        return f"{1 / per_second:.1f} s a step"
+    return f"{per_second:.{0 if per_second >= 10 else 1}f} steps a second"
+
+
+def _told(note: str | None) -> str:
+    return f"Note: {note}." if note else ""

@@ -58,14 +58,23 @@ class BodyLimit:
                 raise
 
 
-def launch_options() -> dict[str, Any]:
-    """For gr.Blocks.launch."""
+def host() -> str:
+    """Where the page listens."""
     # Spaces set GRADIO_SERVER_NAME; without it, gradio's own default is this machine only.
-    host = os.environ.get("GRADIO_SERVER_NAME") or (
+    return os.environ.get("GRADIO_SERVER_NAME") or (
         "0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1"
     )
+
+
+def public() -> bool:
+    """Whether others than this machine's user may come."""
+    return host() not in ("127.0.0.1", "localhost", "::1") or "SPACE_ID" in os.environ
+
+
+def launch_options() -> dict[str, Any]:
+    """For gr.Blocks.launch."""
     return {
-        "server_name": host,
+        "server_name": host(),
         "server_port": int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
         "theme": theme.build_theme(),
         "css_paths": theme.CSS,

@@ -1,27 +1,27 @@
 """The Stylize tab: a photo and a style become a picture, fast or in quality.
 
-`build` takes plain functions, lays out the tab and connects it; what happens between the button
-and the picture is in runs.py. `python -m nst_demo.ui.stylize_tab` runs this tab alone.
+`build` takes plain functions, lays out the tab and connects it; the settings are in controls.py,
+and what happens between the button and the picture is in runs.py.
+`python -m nst_demo.ui.stylize_tab` runs this tab alone.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
 import numpy as np
-import pandas as pd
 
 from nst_demo.errors import StyleTransferError
-from nst_demo.ui import files, runs
+from nst_demo.ui import chart, controls, files, painter, restore, runs
 
 FIRST_PHOTO, FIRST_STYLE = "pagoda", "starry-swirl"
 FAST, QUALITY = "Fast", "Quality"
-STOP = "Stop and keep"
 UPLOAD_TYPES = ["image", ".heic", ".heif", ".avif", ".tif", ".tiff"]  # browsers may not know these
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUICK: dict[str, Any] = PRIVATE | {"queue": False, "show_progress": "hidden"}
@@ -34,7 +34,6 @@ RECEIVE_LINE: dict[str, Any] = PRIVATE | {
     "concurrency_limit": 4,
     "trigger_mode": "multiple",
 }
-LOSS_COLOURS = {"total": "#8a817a", "style": "#e2562f", "content": "#2f86c8"}
 
 EMPTY = """
 <div class="empty-result"><div>
@@ -50,6 +49,11 @@ ABOUT_QUALITY = """
 <p>Paints the picture in many small steps, with finer strokes than Fast. You watch it grow, and
 stop when you like it.</p>
 """
+REOPEN = """
+<p>Drop what you saved with “Settings”, or the PNG itself: the controls are set as they were, and
+Stylize paints the same picture again.</p>
+"""
+STOP, CONTINUE, REFINE = "Stop and keep", "Continue from this result", "Refine in Quality"
 # On a phone the picture is below the button: go there when a run starts.
 SHOW_RESULT = """() => { if (window.innerWidth < 760)
   document.querySelector('#result')?.scrollIntoView({behavior: 'smooth', block: 'start'}) }"""
@@ -59,7 +63,7 @@ SHOW_RESULT = """() => { if (window.innerWidth < 760)
 class Source:
     """One picture that the visitor chooses."""
 
-    what: str  # "photo" or "style"
+    what: str  # in sentences: "photo", "style", "second style"
     image: gr.Image
     upload: gr.UploadButton  # takes what the image's own drop zone does: kinds the browser ignores
     strip: gr.Gallery
@@ -73,36 +77,51 @@ def build(
     iterate: Callable[..., Iterator[Any]],
     device_kind: Callable[[], str | None],
     expected_seconds: Callable[..., float | None],
+    max_seconds: float = runs.MAX_SECONDS,
 ) -> None:
     """Lay out the tab in the current gr.Blocks.
 
     stylize, iterate: the library's.
     device_kind: "CPU" or "GPU"; None while the networks are being made ready.
     expected_seconds: (method, height, width, **options); None where nothing was measured yet.
+    max_seconds: of a Quality run.
     """
-    tab = Tab()
+    tab = Tab(max_seconds)
     tab.connect_sources()
-    tab.connect_mode()
+    tab.connect_recipe()
+    tab.connect_settings()
     estimate = tab.connect_machine(device_kind, expected_seconds)
-    for run in (*tab.connect_fast(stylize), tab.connect_quality(iterate)):
+    run_quality = partial(
+        runs.quality, iterate=iterate, device=device_kind, max_seconds=max_seconds
+    )
+    for run in (*tab.connect_fast(stylize), *tab.connect_quality(run_quality)):
         run.then(estimate, tab.estimated_from, tab.machine, **QUICK)
 
 
 class Tab:
     """The components of the tab, and which events they answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_seconds: float) -> None:
         with gr.Row(elem_classes="workspace"):
-            with gr.Column(scale=5, min_width=320):
+            with gr.Column(scale=5, min_width=320, elem_id="controls"):
                 with gr.Row(elem_classes="sources"):
-                    self.photo = source("photo", "Photo", FIRST_PHOTO)
-                    self.style = source("style", "Style", FIRST_STYLE)
-                self._lay_out_controls()
+                    self.photo = source("photo", "Photo", "photo", FIRST_PHOTO)
+                    self.style = source("style", "Style", "style", FIRST_STYLE)
+                self._lay_out_start()
+                self.knobs: dict[str, Any] = {}
+                self._lay_out_folds(max_seconds)
             with gr.Column(scale=6, min_width=320, elem_id="result"):
                 self._lay_out_result()
-        self.painted = gr.State(False)  # whether a Fast result follows the strength slider
+        self.knobs = {name: self.knobs[name] for name in controls.DEFAULTS}
+        self.styles = [self.style, *self.more]
+        self.sources = [self.photo, *self.styles]
+        self.pictures = [part.image for part in self.sources]
+        # What a run is asked with, in the order in which `request` takes it.
+        self.asked = [*self.pictures, self.painter, self.start, *self.knobs.values()]
+        self.painted = gr.State(False)  # whether a Fast result follows the controls
+        self.result = gr.State(None)  # path of the result shown
 
-    def _lay_out_controls(self) -> None:
+    def _lay_out_start(self) -> None:
         self.mode = gr.Radio(
             [FAST, QUALITY],
             value=FAST,
@@ -111,21 +130,50 @@ class Tab:
             container=False,
             elem_id="mode",
         )
-        self.strength = gr.Slider(
-            0, 1, value=1, step=0.05, label="Strength", info="0 keeps the photo, 1 is all style."
-        )
-        self.about_quality = gr.HTML(ABOUT_QUALITY, visible=False, elem_classes="about")
-        button: dict[str, Any] = {"variant": "primary", "elem_classes": "main-button"}
-        self.fast_button = gr.Button("Stylize", **button)
-        self.quality_button = gr.Button("Stylize", visible=False, **button)
+        controls.about(ABOUT_QUALITY, "in-quality")
+        button: dict[str, Any] = {"variant": "primary"}
+        self.fast_button = gr.Button("Stylize", elem_classes="main-button in-fast", **button)
+        self.quality_button = gr.Button("Stylize", elem_classes="main-button in-quality", **button)
         self.machine = gr.HTML(machine_html(None, None), elem_classes="status", padding=False)
         self.ready_timer = gr.Timer(1.0)
-        self.advanced, self.knobs = advanced()
+
+    def _lay_out_folds(self, max_seconds: float) -> None:
+        """All but the first choices, closed."""
+        with controls.fold("Adjust", "strength, strokes, colours", "adjust"):
+            self.knobs |= controls.shared()
+        with controls.fold("More styles", "mix in a second and a third", "more"):
+            with gr.Row(elem_classes="sources"):
+                self.more = [
+                    source(
+                        f"{runs.PLACES[place]} style", f"Style {place + 1}", f"style-{place + 1}"
+                    )
+                    for place in (1, 2)
+                ]
+            controls.about("<p>How much of each:</p>")
+            self.knobs |= controls.weights()
+        with controls.fold("Paint only a part", "or a style for each region", "regions"):
+            self.painter = painter.build()
+        with controls.fold("Recipe", "and how long it runs", "recipes", "in-quality"):
+            knobs, self.network = controls.recipe(max_seconds)
+            self.knobs |= knobs
+        with controls.fold("Fine tuning", "weights, start, optimiser", "tuning", "in-quality"):
+            knobs, self.start = controls.tuning()
+            self.knobs |= knobs
+        with controls.fold("Open settings", "of an earlier picture", "reopen"):
+            self.opened = gr.File(
+                label="Settings, or a PNG of this page",
+                file_types=[".json", ".png", ".jpg", ".jpeg", ".webp"],
+                height=140,
+                elem_id="settings-file",
+            )
+            self.opened_note = controls.about(REOPEN)
 
     def _lay_out_result(self) -> None:
         with gr.Row(elem_classes="run"):
             self.status = gr.HTML(visible=False, elem_classes="status", padding=False)
-            self.stop_button = gr.Button(STOP, variant="stop", visible=False, elem_id="stop")
+            stop: dict[str, Any] = {"variant": "stop", "visible": False, "elem_classes": "stop"}
+            self.stop_button = gr.Button(STOP, elem_id="stop", **stop)
+            self.cancel_button = gr.Button("Cancel", elem_id="cancel", **stop)
         self.empty = gr.HTML(EMPTY, padding=False)
         self.compare = gr.ImageSlider(
             label="Before / after",
@@ -136,26 +184,19 @@ class Tab:
             max_height=480,
             elem_id="compare",
         )
-        self.download = gr.DownloadButton("Download PNG", visible=False, elem_id="download")
-        self.plot = gr.LinePlot(
-            x="step",
-            y="loss",
-            color="part",
-            title="Loss by step, log10: lower is closer to the goal",
-            x_title=" ",
-            y_title=" ",
-            color_title=" ",
-            color_map=LOSS_COLOURS,
-            height=190,
-            buttons=[],
-            visible=False,
-            elem_id="losses",
-        )
+        small: dict[str, Any] = {"visible": False, "min_width": 110}
+        with gr.Row(elem_classes="actions"):
+            self.download = gr.DownloadButton("Download PNG", elem_id="download", **small)
+            self.save_settings = gr.DownloadButton("Settings", elem_id="settings", **small)
+            self.continue_button = gr.Button(
+                CONTINUE, visible=False, elem_id="continue", min_width=270
+            )
+        self.plot = gr.HTML(visible=False, padding=False, elem_id="losses")
 
     # ---- Events --------------------------------------------------------------------------------
 
     def connect_sources(self) -> None:
-        for part in (self.photo, self.style):
+        for part in self.sources:
             outputs = [part.image, part.kept, part.strip]
             take = taker(part.what)
             gr.on(
@@ -174,19 +215,50 @@ class Tab:
                 show_progress_on=part.image,
                 **RECEIVE_LINE,
             )
+        told = [self.photo.image, *(part.image for part in self.more)]
+        gr.on(None, None, told, js=painter.TELL_PICTURES, **QUICK)  # on load and on every change
 
-    def connect_mode(self) -> None:
-        self.mode.change(
-            show_mode,
-            self.mode,
-            [
-                self.strength,
-                self.about_quality,
-                self.fast_button,
-                self.quality_button,
-                self.advanced,
-            ],
-            **QUICK,
+    def connect_recipe(self) -> None:
+        recipe, backbone = self.knobs["recipe"], self.knobs["backbone"]
+
+        def show(recipe: str, backbone: str) -> dict[Any, Any]:
+            updates = controls.fresh(recipe, backbone)
+            shown: dict[Any, Any] = {
+                self.knobs[name]: gr.update(**u) for name, u in updates.items()
+            }
+            return shown | {self.network: controls.network_html(recipe, backbone)}
+
+        changed = [self.knobs[name] for name in controls.fresh(recipe.value, controls.OWN)]
+        # .input and not .change: opened settings change the recipe too, and bring their own values.
+        recipe.input(show, [recipe, backbone], [*changed, self.network], **QUICK)
+        backbone.input(controls.network_html, [recipe, backbone], self.network, **QUICK)
+        # Who types a number of steps wants them all, whatever the opened settings said.
+        stop_at = self.knobs["stop_at"]
+        self.knobs["iterations"].input(
+            lambda: gr.update(**controls.widened("stop_at", 0)), None, stop_at, **QUICK
+        )
+
+    def connect_settings(self) -> None:
+        """What "Open settings" changes: every control, and pictures that can be found."""
+        paths = [e.path for part in (self.photo, self.style) for e in part.examples]
+        seen = [self.opened, *self.pictures, self.painter, self.start]
+        kept = [part.kept for part in self.sources]
+        shown = [self.mode, *self.pictures, *kept, self.painter, self.start, self.network]
+
+        def open_settings(path: str | None, photo: Any, *rest: Any) -> dict[Any, Any]:
+            *styles, drawing, start = rest
+            with runs.told():
+                found = restore.restore(str(path), photo, styles, drawing, start, paths)
+                return self.restored(found) | {self.opened: None}
+            return {self.opened: None}
+
+        self.opened.upload(
+            open_settings,
+            seen,
+            [self.opened, self.opened_note, *shown, *self.knobs.values()],
+            show_progress="minimal",
+            show_progress_on=self.opened_note,
+            **RECEIVE_LINE,
         )
 
     def connect_machine(
@@ -196,20 +268,26 @@ class Tab:
     ) -> Callable[..., str]:
         """Keep the line on device and expected time right; returns what writes it."""
 
-        def estimate(photo: str | None, mode: str, *values: Any) -> str:
-            names = ("iterations", "size", "backbone")
-            options = {} if mode == FAST else dict(zip(names, values, strict=True))
+        def estimate(photo: str | None, mode: str, *given: Any) -> str:
+            values = dict(zip(self.knobs, given, strict=True))
             shape = files.pixel_size(photo)
-            method = "adain" if mode == FAST else "gatys"
-            seconds = expected_seconds(method, *shape, **options) if shape else None
+            method = "gatys" if mode == QUALITY else "adain"
+            try:
+                options = controls.options(mode == QUALITY, values)
+                seconds = expected_seconds(method, *shape, **options) if shape else None
+            except StyleTransferError as error:  # a setting out of its range, told at once
+                return f'<div class="line">{html.escape(str(error))}</div>'
             return machine_html(device_kind(), seconds)
 
         def wait(*values: Any) -> tuple[str, gr.Timer]:
             """Ticks until the networks are ready."""
             return estimate(*values), gr.Timer(active=device_kind() is None)
 
-        gr.on(  # without triggers: on load and on every change of an input
-            None,
+        names = ("recipe", "backbone", "iterations", "size", "time_budget", "optimizer")
+        triggers = [self.photo.image.change, self.mode.change]
+        triggers += [self.knobs[name].change for name in names]
+        gr.on(
+            triggers,
             estimate,
             self.estimated_from,
             self.machine,
@@ -220,31 +298,37 @@ class Tab:
         return estimate
 
     def connect_fast(self, stylize: Callable[..., np.ndarray]) -> list[Any]:
-        """Paint on the button; after that also whenever strength or an example is changed."""
+        """Paint on the button; after that also whenever a control or an example is changed."""
 
-        def run(photo: str | None, style: str | None, strength: float):
-            for update in runs.fast(photo, style, strength, stylize=stylize):
-                yield self.show(update) | {self.painted: True}
+        def run(*given: Any):
+            for update in runs.fast(self.request(False, given), stylize=stylize):
+                yield self.show(update, REFINE) | {self.painted: not update.failed}
 
-        def follow(mode: str, painted: bool, *values: Any):
+        def follow(mode: str, painted: bool, *given: Any):
             if mode == FAST and painted:
-                yield from run(*values)
+                yield from run(*given)
 
-        inputs = [self.photo.image, self.style.image, self.strength]
         outputs = [*self.result_parts, self.painted]
         line: dict[str, Any] = FAST_LINE | {
             "show_progress": "minimal",
             "show_progress_on": self.machine,
         }
-        follow_line: dict[str, Any] = line | {"trigger_mode": "always_last"}
-        follow_inputs = [self.mode, self.painted, *inputs]
-
+        following: dict[str, Any] = {
+            "fn": follow,
+            "inputs": [self.mode, self.painted, *self.asked],
+            "outputs": outputs,
+            "trigger_mode": "always_last",
+            **line,
+        }
         self.fast_button.click(None, js=SHOW_RESULT, **PRIVATE)
+        sliders = ("strength", "style_scale", *controls.WEIGHTS)
+        triggers = [self.knobs[name].release for name in sliders]
+        triggers += [self.knobs["keep_colors"].input, self.painter.change]
         started = [
-            self.fast_button.click(run, inputs, outputs, **line),
-            self.strength.release(follow, follow_inputs, outputs, **follow_line),
+            self.fast_button.click(run, self.asked, outputs, **line),
+            gr.on(triggers, **following),
         ]
-        for part in (self.photo, self.style):
+        for part in self.sources:
             picked = part.strip.select(
                 picker(part.examples),
                 None,
@@ -252,84 +336,161 @@ class Tab:
                 trigger_mode="multiple",
                 **QUICK,
             )
-            started.append(picked.then(follow, follow_inputs, outputs, **follow_line))
+            started.append(picked.then(**following))
         return started
 
-    def connect_quality(self, iterate: Callable[..., Iterator[Any]]) -> Any:
+    def connect_quality(self, quality: Callable[..., runs.Updates]) -> list[Any]:
+        """Paint on the button, or go on from the result; Stop keeps it, Cancel leaves the line."""
         stops = runs.Stops()
 
-        def run(request: gr.Request, photo: str | None, style: str | None, *values: Any):
-            options = quality_options(dict(zip(self.knobs, values, strict=True)))
-            with (
-                stops.run(str(request.session_hash)) as stop,
-                closing(runs.quality(photo, style, options, stop, iterate=iterate)) as updates,
-            ):
+        def paint(asked: runs.Request, session: str):
+            with stops.run(session) as stop, closing(quality(asked, stop)) as updates:
                 for update in updates:
-                    yield self.show(update) | self.running(update.progress is not None)
+                    state = "idle" if update.progress is None else "running"
+                    yield self.show(update, CONTINUE) | self.run_state(state)
+
+        def run(request: gr.Request, *given: Any):
+            yield from paint(self.request(True, given), str(request.session_hash))
+
+        def go_on(request: gr.Request, start: str | None, *given: Any):
+            yield from paint(self.request(True, given, start), str(request.session_hash))
+
+        def begin() -> dict[Any, Any]:
+            """Before the run has its turn, so that it can be cancelled."""
+            waiting = chart.status("Waiting for a free place …")
+            return self.run_state("waiting") | {
+                self.status: gr.HTML(waiting, visible=True),
+                self.continue_button: gr.Button(interactive=False),
+            }
+
+        def begin_anew() -> dict[Any, Any]:
+            return begin() | {self.mode: gr.Radio(value=QUALITY, interactive=False)}
 
         def stop(request: gr.Request):
             stops.stop(str(request.session_hash))
             return gr.Button("Stopping …", interactive=False)
 
-        def end():
+        def end() -> dict[Any, Any]:
             """Also after an error: the page is ready for the next run."""
-            return self.running(False)
+            return self.run_state("idle") | {self.continue_button: gr.Button(interactive=True)}
 
-        controls = [self.quality_button, self.stop_button, self.mode, self.painted]
-        self.quality_button.click(None, js=SHOW_RESULT, **PRIVATE)
-        started = self.quality_button.click(
-            run,
-            [self.photo.image, self.style.image, *self.knobs.values()],
-            [*self.result_parts, *controls],
-            show_progress="minimal",
-            show_progress_on=self.machine,
-            **QUALITY_LINE,
-        )
+        def cancel() -> dict[Any, Any]:
+            return end() | {self.status: gr.HTML(chart.status("Cancelled."))}
+
+        outputs = [*self.result_parts, *self.run_controls]
+        line: dict[str, Any] = QUALITY_LINE | {
+            "show_progress": "minimal",
+            "show_progress_on": self.machine,
+        }
+        started = []
+        for button, start, inputs, first in (
+            (self.quality_button, run, self.asked, begin),
+            (self.continue_button, go_on, [self.result, *self.asked], begin_anew),
+        ):
+            button.click(None, js=SHOW_RESULT, **PRIVATE)
+            waiting = button.click(first, None, [self.status, *self.run_controls], **QUICK)
+            started.append(waiting.then(start, inputs, outputs, **line))
         self.stop_button.click(stop, None, self.stop_button, **QUICK)
-        return started.then(end, None, controls, **QUICK)
+        self.cancel_button.click(
+            cancel, None, [self.status, *self.run_controls], cancels=started, **QUICK
+        )
+        return [run.then(end, None, self.run_controls, **QUICK) for run in started]
 
-    # ---- What the handlers send ----------------------------------------------------------------
+    # ---- What the handlers take and send -------------------------------------------------------
+
+    def request(
+        self, quality: bool, given: Sequence[Any], start: str | None = None
+    ) -> runs.Request:
+        """What the visitor asks for, by the values of `asked`; `start` goes before the page's."""
+        photo, *given = given
+        styles, (drawing, page_start, *knobs) = given[: controls.STYLES], given[controls.STYLES :]
+        values = dict(zip(self.knobs, knobs, strict=True))
+        return runs.Request(
+            photo=photo,
+            styles=styles,
+            weights=[values[name] for name in controls.WEIGHTS],
+            options=controls.options(quality, values),
+            drawing=drawing,
+            start=(start or page_start) if quality else None,
+            stop_at=(values["stop_at"] or None) if quality and not start else None,
+        )
 
     @property
     def estimated_from(self) -> list[Any]:
-        knobs = [self.knobs[name] for name in ("iterations", "size", "backbone")]
-        return [self.photo.image, self.mode, *knobs]
+        return [self.photo.image, self.mode, *self.knobs.values()]
 
     @property
     def result_parts(self) -> list[Any]:
-        return [self.status, self.empty, self.compare, self.download, self.plot]
+        actions = [self.download, self.continue_button, self.save_settings]
+        return [self.status, self.empty, self.compare, *actions, self.plot, self.result]
 
-    def show(self, update: runs.Update) -> dict[Any, Any]:
-        changes: dict[Any, Any] = {
-            self.status: gr.HTML(status_html(update.note, update.progress), visible=True),
-            self.download: gr.DownloadButton(
-                value=update.download, visible=update.download is not None
-            ),
-        }
+    @property
+    def run_controls(self) -> list[Any]:
+        buttons = [self.quality_button, self.continue_button, self.stop_button, self.cancel_button]
+        return [*buttons, self.mode, self.painted]
+
+    def show(self, update: runs.Update, go_on: str) -> dict[Any, Any]:
+        """`go_on`: what the button says that continues from the result."""
+        if update.failed:
+            return {self.status: gr.HTML(visible=False)}
+        line = chart.status(update.note, update.progress, update.details)
+        changes: dict[Any, Any] = {self.status: gr.HTML(line, visible=True)}
+        if update.losses is not None:
+            changes[self.plot] = gr.HTML(update.losses, visible=bool(update.losses))
         if update.before_after:
-            changes[self.empty] = gr.HTML(visible=False)
-            changes[self.compare] = gr.ImageSlider(update.before_after, visible=True)
-        frame = pd.DataFrame(update.losses, columns=["step", "part", "loss"])
-        changes[self.plot] = gr.LinePlot(frame, visible=bool(update.losses))
+            there = update.download is not None
+            changes |= {
+                self.empty: gr.HTML(visible=False),
+                self.compare: gr.ImageSlider(update.before_after, visible=True),
+                self.download: gr.DownloadButton(value=update.download, visible=there),
+                self.save_settings: gr.DownloadButton(value=update.settings, visible=there),
+                self.continue_button: gr.Button(go_on, visible=there, interactive=True),
+                self.result: update.download,
+            }
         return changes
 
-    def running(self, runs_now: bool) -> dict[Any, Any]:
-        label = "Painting …" if runs_now else "Stylize"
+    def run_state(self, state: str) -> dict[Any, Any]:
+        """While a run is "waiting", "running" or, none being there, "idle"."""
+        idle = state == "idle"
+        label = {"idle": "Stylize", "waiting": "Waiting …", "running": "Painting …"}[state]
         return {
-            self.quality_button: gr.Button(label, interactive=not runs_now),
-            self.stop_button: gr.Button(STOP, visible=runs_now, interactive=True),
-            self.mode: gr.Radio(interactive=not runs_now),
+            self.quality_button: gr.Button(label, interactive=idle),
+            self.stop_button: gr.Button(STOP, visible=state == "running", interactive=True),
+            self.cancel_button: gr.Button(visible=state == "waiting"),
+            self.mode: gr.Radio(interactive=idle),
             self.painted: False,
+        }
+
+    def restored(self, found: restore.Restored) -> dict[Any, Any]:
+        updates = {name: controls.widened(name, value) for name, value in found.values.items()}
+        for name, update in controls.labels(found.values["recipe"]).items():
+            updates[name] = update | updates[name]
+        changes: dict[Any, Any] = {self.knobs[name]: gr.update(**u) for name, u in updates.items()}
+        for part, path in zip(self.sources, [found.photo, *found.styles], strict=True):
+            changes |= {part.image: path, part.kept: path}
+        recipe, backbone = found.values["recipe"], found.values["backbone"]
+        return changes | {
+            self.mode: QUALITY if found.quality else FAST,
+            self.painter: gr.skip() if found.keep_drawing else "",
+            self.start: found.start,
+            self.network: controls.network_html(recipe, backbone),
+            self.opened_note: restored_html(found),
         }
 
 
 # ---- Parts of the layout -----------------------------------------------------------------------
 
 
-def source(what: str, label: str, first: str) -> Source:
-    """A picture to upload or drop, with a strip of examples, the first of them chosen."""
-    examples = files.list_examples(f"{what}s", first)
-    value = str(examples[0].path) if examples else None
+def source(what: str, label: str, name: str, first: str | None = None) -> Source:
+    """A picture to upload or drop, with a strip of examples.
+
+    what: in sentences: "photo", "style", "second style".
+    name: of the elements.
+    first: the example that comes first and is chosen; None to choose none.
+    """
+    kind = "photo" if what == "photo" else "style"
+    examples = files.list_examples(f"{kind}s", first or "")
+    value = str(examples[0].path) if examples and first is not None else None
     with gr.Column(min_width=150):
         image = files.PictureInput(
             value=value,
@@ -338,12 +499,12 @@ def source(what: str, label: str, first: str) -> Source:
             sources=["upload"],
             buttons=[],
             height=220,
-            placeholder=f"Drop a {what} here\nor click to choose",
-            elem_id=what,
+            placeholder=f"Drop a {kind} here\nor click to choose" if value else "Drop or click",
+            elem_id=name,
             elem_classes="picture",
         )
         upload = gr.UploadButton(
-            f"Upload a {what}", file_types=UPLOAD_TYPES, size="sm", elem_id=f"{what}-upload"
+            f"Upload a {what}", file_types=UPLOAD_TYPES, size="sm", elem_id=f"{name}-upload"
         )
         strip = gr.Gallery(
             files.thumbnails(examples),
@@ -355,66 +516,10 @@ def source(what: str, label: str, first: str) -> Source:
             object_fit="cover",
             buttons=[],
             format="webp",
-            elem_id=f"{what}-examples",
+            elem_id=f"{name}-examples",
             elem_classes="strip",
         )
     return Source(what, image, upload, strip, gr.State(value), examples)
-
-
-def advanced() -> tuple[gr.Accordion, dict[str, Any]]:
-    """Quality's settings, by the names that `quality_options` reads."""
-    knobs: dict[str, Any] = {}
-    with gr.Accordion("Advanced", open=False, visible=False, elem_id="advanced") as accordion:
-        knobs["style_weight"] = weight("Style", "How strongly the style's texture pulls.")
-        knobs["content_weight"] = weight("Content", "How closely the photo's shapes are kept.")
-        knobs["tv_weight"] = weight("Smoothness", "More removes specks, and fine strokes too.")
-        with gr.Accordion("What to take from the style", open=False):
-            for number, label in enumerate(LAYERS, 1):
-                knobs[f"layer_{number}"] = weight(label)
-        knobs["iterations"] = gr.Slider(
-            10, 500, value=150, step=10, label="Steps", info="More is finer, and takes longer."
-        )
-        knobs["size"] = gr.Slider(
-            128, 1024, value=512, step=32, label="Working size",
-            info="Long side in px it is painted at; the result has the photo's size anyway.",
-        )  # fmt: skip
-        knobs["time_budget"] = gr.Slider(
-            10, runs.MAX_SECONDS, value=120, step=10, label="Time limit (seconds)",
-            info="The best picture so far is the result.",
-        )  # fmt: skip
-        knobs["init"] = gr.Radio(
-            [("Fast result", "fast"), ("Photo", "content"), ("Noise", "noise")],
-            value="fast", label="Start from",
-            info="The photo keeps more of its own colours; noise is the freest and the slowest.",
-        )  # fmt: skip
-        knobs["optimizer"] = gr.Radio(
-            [("L-BFGS", "lbfgs"), ("Adam", "adam")], value="lbfgs", label="Optimiser",
-            info="L-BFGS gets there in fewer steps.",
-        )  # fmt: skip
-        knobs["backbone"] = gr.Radio(
-            [("Lite (included)", "lite"), ("VGG16", "vgg16"), ("VGG19", "vgg19")],
-            value="lite", label="Network that judges the picture",
-            info="VGG is far slower on a CPU, and is downloaded on first use (58 or 80 MB).",
-        )  # fmt: skip
-        knobs["seed"] = gr.Number(
-            value=0, precision=0, minimum=0, maximum=2**31 - 1, label="Seed",
-            info="Same seed and settings, same picture.",
-        )  # fmt: skip
-    return accordion, knobs
-
-
-LAYERS = ("Colours and grain", "Fine texture", "Brush strokes", "Patterns", "Large shapes")
-
-
-def weight(label: str, info: str | None = None) -> gr.Slider:
-    """A multiplier of the library's tuned default."""
-    return gr.Slider(0, 4, value=1, step=0.1, label=label, info=info)
-
-
-def quality_options(values: dict[str, Any]) -> runs.QualityOptions:
-    layers = tuple(values.pop(f"layer_{number}") for number in range(1, len(LAYERS) + 1))
-    whole = {name: int(values.pop(name) or 0) for name in ("iterations", "size", "seed")}
-    return runs.QualityOptions(layer_weights=layers, **whole, **values)
 
 
 # ---- Handlers that need no component -----------------------------------------------------------
@@ -445,22 +550,12 @@ def picker(examples: list[files.Example]) -> Callable[[gr.SelectData], tuple[str
     return pick
 
 
-def show_mode(mode: str):
-    fast = mode == FAST
-    return (
-        gr.Slider(visible=fast),
-        gr.HTML(visible=not fast),
-        gr.Button(visible=fast),
-        gr.Button(visible=not fast),
-        gr.Accordion(visible=not fast),
-    )
-
-
-def status_html(note: str, progress: float | None) -> str:
-    bar = ""
-    if progress is not None:
-        bar = f'<div class="bar"><i style="width:{100 * progress:.1f}%"></i></div>'
-    return f'<div class="line" role="status">{bar}{html.escape(note)}</div>'
+def restored_html(found: restore.Restored) -> str:
+    what = controls.summary(found.quality, found.values)
+    if not found.todo:
+        return f"<p><b>Opened: {what}.</b> Press Stylize to paint the same picture again.</p>"
+    todo = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in found.todo)
+    return f"<p><b>Opened: {what}.</b> For the same picture:</p><ul>{todo}</ul>"
 
 
 def machine_html(device: str | None, seconds: float | None) -> str:

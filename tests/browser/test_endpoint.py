@@ -11,7 +11,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from nst_demo import images
+from nst_demo import images, settings
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,17 @@ def test_bad_input_is_one_sentence_and_the_next_request_works(client, tmp_path, 
     with pytest.raises(AppError, match="strength is 7"):
         client.predict(style, style, 7, api_name="/stylize")
     assert client.predict(style, style, 1.0, api_name="/stylize")
+
+
+def test_takes_the_controls_and_a_recipe_and_tells_its_settings(client, style_file):
+    photo = style = handle_file(style_file)
+    path = client.predict(photo, style, 0.9, 1.5, "luminance", 3, "default", api_name="/stylize")
+    made = settings.read(path)
+    assert made.method == "gatys"
+    shared = {"strength": 0.9, "style_scale": 1.5, "keep_colors": "luminance", "seed": 3}
+    assert shared.items() <= made.options.items()
+    with pytest.raises(AppError, match="There is no recipe 'none'"):
+        client.predict(photo, style, recipe="none", api_name="/stylize")
 
 
 @pytest.mark.parametrize("path", ["/etc/hostname", str(Path(__file__))])

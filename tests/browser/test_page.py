@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from nst_demo import images
 
 expect.set_options(timeout=60_000)
+ROOT = Path(__file__).resolve().parents[2]
 PAINTED = re.compile(r"Painted in")
 
 
@@ -47,16 +48,34 @@ def after(page: Page) -> str:
     return str(page.locator("#compare img").last.get_attribute("src"))
 
 
+def fold(page: Page, title: str) -> None:
+    page.locator("summary", has_text=title).click()
+
+
+def fill(page: Page, label: str, value: int) -> None:
+    page.get_by_role("spinbutton", name=label, exact=True).fill(str(value))
+
+
 def choose_quality(page: Page, steps: int) -> None:
-    page.get_by_role("radio", name="Quality").check()
-    page.get_by_role("button", name="Advanced").click()
-    for label, value in (("Steps", steps), ("Working size", 128)):
-        box = page.get_by_role("spinbutton", name=f"number input for {label}")
-        slider = page.get_by_role("slider", name=f"range slider for {label}")
-        while slider.input_value() != str(value):  # the accordion may still be mounting
-            box.fill(str(value))
-            box.press("Tab")
-            page.wait_for_function("() => new Promise(requestAnimationFrame)")
+    """Typed at once after the fold opens: nothing of it may be lost."""
+    page.get_by_role("radio", name="Quality", exact=True).check()
+    fold(page, "and how long it runs")
+    fill(page, "Steps", steps)
+    fill(page, "Working size", 128)
+
+
+def draw(page: Page, *points: tuple[float, float]) -> None:
+    """A line over the photo, in shares of its width and height."""
+    canvas = page.locator(".easel canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    places = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=5)
+    page.mouse.up()
 
 
 def test_first_visit_to_first_picture(page):
@@ -75,6 +94,7 @@ def test_strength_and_examples_repaint_at_once(page):
     stylize(page)
     expect(page.locator("#compare img")).to_have_count(2)
     first = after(page)
+    fold(page, "Adjust")
     handle = page.get_by_role("slider", name=re.compile("Strength"))
     box = handle.bounding_box()
     assert box
@@ -125,11 +145,111 @@ def test_broken_file_is_a_sentence_and_loses_nothing(page, tmp_path, zone):
     expect(page.get_by_text(PAINTED)).to_be_visible()
 
 
-def test_no_photo_is_a_sentence(page):
+@pytest.mark.parametrize("mode", ["Fast", "Quality"])
+def test_no_photo_is_a_sentence_and_no_error(page, mode):
+    page.get_by_role("radio", name=mode, exact=True).check()
     page.get_by_role("button", name="Remove Image").first.click()
     expect(page.locator("#photo img")).to_have_count(0)
     stylize(page)
     expect(page.get_by_text("There is no photo yet")).to_be_visible()
+    expect(page.get_by_text("Error", exact=True)).to_have_count(0)
+    expect(page.get_by_role("button", name="Stylize", exact=True)).to_be_enabled()
+
+
+def test_a_recipe_shows_its_values_and_runs_on_the_packaged_network(page):
+    page.get_by_role("radio", name="Quality", exact=True).check()
+    fold(page, "and how long it runs")
+    expect(page.get_by_text("Similar to")).to_have_count(0)
+    page.get_by_role("radio", name=re.compile("^Zandian")).check()
+    expect(page.get_by_text("Similar to")).to_be_visible()
+    expect(page.get_by_role("spinbutton", name="Working size")).to_have_value("400")
+    expect(page.get_by_text(re.compile("VGG19 is downloaded on first use"))).to_be_visible()
+    page.get_by_role("radio", name="Lite", exact=True).check()
+    expect(page.get_by_text("Lite stands in for VGG19")).to_be_visible()
+    fill(page, "Steps", 6)
+    fill(page, "Working size", 128)
+    stylize(page)
+    expect(page.get_by_text(re.compile(r"Finished at step 6 of 6"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"of lite stands for block5_conv4"))).to_be_visible()
+
+
+def test_settings_paint_the_same_picture_again(page, browser, url):
+    """A stopped run; then a new visitor who drops its JSON; then one who drops the PNG."""
+    choose_quality(page, steps=500)
+    stylize(page)
+    expect(page.get_by_text(re.compile(r"Step [1-9]\d* of 500"))).to_be_visible()
+    page.get_by_role("button", name="Stop and keep").click()
+    expect(page.get_by_text("Stopped at step")).to_be_visible()
+    with page.expect_download() as json:
+        page.locator("#settings").click()
+    with page.expect_download() as png:
+        page.locator("#download").click()
+    painted = np.asarray(Image.open(png.value.path()))
+    for saved in (json.value, png.value):
+        other = browser.new_page()
+        other.goto(url)
+        fold(other, "Open settings")
+        file = Path(saved.path()).with_name(saved.suggested_filename)
+        saved.save_as(file)
+        other.locator("#settings-file input[type=file]").set_input_files(file)
+        expect(other.get_by_text("Opened: Quality, recipe Default.")).to_be_visible()
+        stylize(other)
+        expect(other.get_by_text("Finished at step")).to_be_visible()
+        np.testing.assert_array_equal(np.asarray(download(other)[1]), painted)
+        other.context.close()
+
+
+def test_settings_of_a_stranger_are_a_sentence(page, tmp_path):
+    (tmp_path / "evil.json").write_text('{"version": 99, "method": "gatys"}')
+    fold(page, "Open settings")
+    page.locator("#settings-file input[type=file]").set_input_files(tmp_path / "evil.json")
+    expect(page.get_by_text("The settings are of version 99")).to_be_visible()
+    stylize(page)
+    expect(page.get_by_text(PAINTED)).to_be_visible()
+
+
+def test_go_on_from_a_fast_result(page):
+    choose_quality(page, steps=10)
+    page.get_by_role("radio", name="Fast", exact=True).check()
+    stylize(page)
+    page.get_by_role("button", name="Refine in Quality").click()
+    expect(page.get_by_text(re.compile(r"Finished at step 10 of 10"))).to_be_visible()
+    expect(page.get_by_role("radio", name="Quality", exact=True)).to_be_checked()
+    expect(page.get_by_role("button", name="Continue from this result")).to_be_enabled()
+
+
+def test_painting_only_a_part_keeps_the_photo_elsewhere(page):
+    stylize(page)
+    expect(page.locator("#compare img")).to_have_count(2)
+    first = after(page)
+    fold(page, "Paint only a part")
+    draw(page, (0.8, 0.3), (0.85, 0.7))
+    expect(page.locator("#compare img").last).not_to_have_attribute("src", first)
+    painted = np.asarray(download(page)[1], "float32")
+    page.locator("#photo img").wait_for()
+    with Image.open(ROOT / "examples/photos/pagoda.jpg") as image:
+        photo = np.asarray(image.convert("RGB"), "float32")
+    change = np.abs(painted - photo).mean(axis=2)
+    assert change[:, : photo.shape[1] // 2].max() <= 1
+    assert change[190:230, 510:550].mean() > 10
+
+
+def test_a_waiting_run_can_be_cancelled(browser, url, page):
+    others = [browser.new_page() for _ in range(2)]  # as many as run at once
+    for other in others:
+        other.goto(url)
+        choose_quality(other, steps=9000)
+        stylize(other)
+        expect(other.get_by_text(re.compile(r"Step [1-9]\d* of 9000"))).to_be_visible()
+    choose_quality(page, steps=10)
+    stylize(page)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("Cancelled.")).to_be_visible()
+    stylize(page)
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    for other in others:
+        other.context.close()
+    expect(page.get_by_text(re.compile(r"Finished at step 10 of 10"))).to_be_visible()
 
 
 def test_quality_previews_and_finishes(page):
@@ -184,7 +304,9 @@ def test_phone(phone):
     button.click()
     expect(phone.get_by_text(PAINTED)).to_be_visible()
     expect(phone.locator("#compare")).to_be_in_viewport(ratio=0.9)
-    phone.get_by_role("radio", name="Quality").check()
-    phone.get_by_role("button", name="Advanced").click()
+    phone.get_by_role("radio", name="Quality", exact=True).check()
+    for title in ("Adjust", "More styles", "Paint only a part", "Recipe", "Fine tuning"):
+        phone.locator("summary b", has_text=title).click()
     expect(phone.get_by_text("Working size")).to_be_visible()
+    expect(phone.locator(".easel canvas")).to_be_visible()
     assert overflow() <= 0

@@ -1,37 +1,155 @@
-"""One evaluation of quality mode's loss and gradient, by backbone and size, against a forward pass
-of VGG19 in the same run: `python -m bench.gatys`. VGG19 has random weights here."""
+"""Quality mode's speed.
+
+`python -m bench.gatys`: one evaluation of the loss and its gradient by backbone and size, against
+a forward pass of VGG19 in the same run (random weights for VGG19 unless a file is given), and
+against the same computation in PyTorch where that is installed.
+
+`python -m bench.gatys --reach PHOTO STYLE [PHOTO STYLE ...]`: the time in which a recipe reaches
+the loss that plain L-BFGS from the photo, at one scale, has after 200 evaluations on `lite`.
+"""
 
 from __future__ import annotations
 
 import argparse
+import statistics
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-from bench.measure import medians, random_picture, report_ratios, vgg19_forward
-from nst_demo import backbones, weights
+import numpy as np
+
+import nst_demo
+from bench.measure import medians, random_picture, report, report_ratios, vgg19_forward
+from nst_demo import backbones, images, optimizers, weights
 from nst_demo.methods import gatys
 
 YARDSTICK = "VGG19 forward, 512x512"  # to block5_conv1
+PLAIN_EVALUATIONS = 200
 
 
 def evaluation(backbone: str, size: int) -> Callable[[], object]:
     photo, style = random_picture(size), random_picture(size, seed=1)
-    objective = gatys.Objective(photo, [style], gatys.Options(backbone=backbone, size=size))
+    objective = gatys.objective(photo, [style], gatys.Options(backbone=backbone, size=size))
     return lambda: objective(photo)
+
+
+def torch_evaluation(size: int) -> Callable[[], object] | None:
+    """The default recipe's loss and gradient on VGG19 in PyTorch, channels last."""
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return None
+    functional = torch.nn.functional
+    shape, style_layers = backbones.ARCHITECTURES["vgg19"], backbones.STYLE_LAYERS
+    layers = shape.layers[: shape.layers.index("block5_conv1") + 1]
+    kernels, channels = {}, 3
+    for layer in layers:
+        out = shape.channels[int(layer[5]) - 1]
+        kernel = torch.randn(out, channels, 3, 3) * (2 / (9 * channels)) ** 0.5
+        kernels[layer] = kernel.to(memory_format=torch.channels_last), torch.zeros(out)
+        channels = out
+
+    def features(x):
+        found = {}
+        for layer in layers:
+            if layer.endswith("conv1") and layer[5] != "1":
+                x = functional.max_pool2d(x, 2)
+            x = functional.relu(functional.conv2d(x, *kernels[layer], padding=1))
+            found[layer] = x
+        return found
+
+    def gram(f):
+        flat = f.permute(0, 2, 3, 1).reshape(-1, f.shape[1])
+        return flat.T @ flat / len(flat)
+
+    def normalised(f):
+        deviation, mean = torch.std_mean(f, dim=(2, 3), correction=0, keepdim=True)
+        return (f - mean) / deviation
+
+    def picture(seed: int):
+        x = torch.from_numpy(random_picture(size, seed)).permute(2, 0, 1)[None]
+        return x.contiguous(memory_format=torch.channels_last)
+
+    with torch.no_grad():
+        grams = {layer: gram(f) for layer, f in features(picture(1)).items()}
+        content = normalised(features(picture(0))["block4_conv1"])
+
+    def evaluate():
+        x = picture(0).requires_grad_()
+        found = features(x)
+        loss = 0.15 * ((normalised(found["block4_conv1"]) - content) ** 2).mean()
+        for layer in style_layers:
+            target = grams[layer]
+            loss = loss + 0.2 * ((gram(found[layer]) - target) ** 2).sum() / (target**2).sum()
+        loss = loss + (x[:, :, 1:] - x[:, :, :-1]).square().mean()
+        loss = loss + (x[..., 1:] - x[..., :-1]).square().mean()
+        loss = loss + 10 * (x - x.clamp(0, 1)).square().mean()
+        loss.backward()
+        return x.grad
+
+    return evaluate
+
+
+def evaluations(rounds: int) -> None:
+    if weights.local_file("vgg19") is None:
+        load = backbones.load
+        backbones.load = lambda name: backbones.build(name) if name == "vgg19" else load(name)
+    tasks = {YARDSTICK: vgg19_forward(512)}
+    for backbone, size in (("lite", 320), ("lite", 512), ("vgg19", 512)):
+        tasks[f"evaluation, {backbone}, {size}x{size}"] = evaluation(backbone, size)
+    if (with_torch := torch_evaluation(512)) is not None:
+        tasks["the same in PyTorch, vgg19, 512x512"] = with_torch
+    report_ratios("gatys", medians(tasks, rounds), YARDSTICK)
+
+
+def reach(photo: np.ndarray, style: np.ndarray, options: gatys.Options) -> dict[str, Any]:
+    """Seconds of the plain run, and of the recipe until it has the plain run's last loss."""
+    photo = images.fit(photo, options.settings.size)
+    objective = gatys.objective(photo, [style], options)
+    objective(photo)  # compile
+    started = time.perf_counter()
+    loss = np.inf
+    for done, evaluated in enumerate(optimizers.lbfgs(objective, photo), 1):
+        loss = min(loss, evaluated.loss)
+        if done == PLAIN_EVALUATIONS:
+            break
+    plain = time.perf_counter() - started
+    list(nst_demo.iterate(photo, style, iterations=5))  # compile
+    started = time.perf_counter()
+    seconds, last = float("inf"), np.inf
+    for step in nst_demo.iterate(photo, style, iterations=options.iterations or 400):
+        if step.image.shape == photo.shape:
+            last = step.losses["total"]
+            if last <= loss:
+                seconds = time.perf_counter() - started
+                break
+    return {
+        "plain loss": float(loss),
+        "plain seconds": plain,
+        "recipe's seconds": seconds,
+        "recipe's loss": float(last),
+        "ratio": seconds / plain,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--vgg19", action="store_true", help="also VGG19's own evaluation")
+    parser.add_argument("--reach", nargs="+", metavar="PICTURE", help="PHOTO STYLE pairs")
+    parser.add_argument("--iterations", type=int, help="of the recipe, with --reach")
     arguments = parser.parse_args()
-    tasks = {YARDSTICK: vgg19_forward(512)}
-    for size in (320, 512):
-        tasks[f"evaluation, lite, {size}x{size}"] = evaluation("lite", size)
-    if arguments.vgg19:
-        if weights.local_file("vgg19") is None:
-            backbones.load = lambda name: backbones.build(name)  # random weights, same speed
-        tasks["evaluation, vgg19, 512x512"] = evaluation("vgg19", 512)
-    report_ratios("gatys", medians(tasks, arguments.rounds), YARDSTICK)
+    if not arguments.reach:
+        evaluations(arguments.rounds)
+        return
+    options = replace(gatys.Options(), iterations=arguments.iterations)
+    opened = [images.open_picture(path).rgb for path in arguments.reach]
+    rows = [
+        {"pair": f"{number}", **reach(photo, style, options)}
+        for number, (photo, style) in enumerate(zip(opened[::2], opened[1::2], strict=True), 1)
+    ]
+    report("gatys-reach", rows)
+    print(f"median ratio: {statistics.median(row['ratio'] for row in rows):.3f}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ distilled from VGG19 by `nst_demo.training.distill`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +39,49 @@ class Architecture:
             for conv in range(1, count + 1)
         )
 
+    def upto(self, layers: Sequence[str]) -> tuple[str, ...]:
+        """The layers from the input to the deepest of `layers`."""
+        return self.layers[: 1 + max(map(self.layers.index, layers))]
+
+    def reach(self, layers: Sequence[str]) -> int:
+        """Pixels on each side of its own cell that a position of the deepest of `layers` sees.
+
+        A 3x3 convolution adds its stride; pooling aligned with the cells adds nothing.
+        """
+        return sum(stride(layer) for layer in self.upto(layers))
+
+    def floats_per_pixel(self, layers: Sequence[str]) -> float:
+        """Values of all features up to the deepest of `layers`, per pixel of the picture."""
+        return sum(self.width(layer) / stride(layer) ** 2 for layer in self.upto(layers))
+
+    def width(self, layer: str) -> int:
+        """Channels of a layer."""
+        return self.channels[_block(layer) - 1]
+
+
+def _block(layer: str) -> int:
+    return int(layer[len("block") : layer.index("_")])
+
+
+def stride(layer: str) -> int:
+    """Pixels between two positions of a layer: 1 in block 1, doubled by every block after it."""
+    return 2 ** (_block(layer) - 1)
+
 
 ARCHITECTURES = {
     "lite": Architecture((16, 32, 64, 128, 128), (2, 2, 4, 4, 1)),
     "vgg16": Architecture((64, 128, 256, 512, 512), (2, 2, 3, 3, 3)),
     "vgg19": Architecture((64, 128, 256, 512, 512), (2, 2, 4, 4, 4)),
 }
+
+
+# The size of VGG19's features by that of a backbone's. Published losses are no ratios: on features
+# of another size their parts lose their balance, and their fixed steps are far too short. `lite`'s
+# features have a mean of about 1, VGG19's are in the hundreds. With this factor the losses of the
+# recipe `keras` on photos are of the order that its publication logs (some thousands).
+VGG_TO = {"lite": 150.0}
+
+_LAYER_NAME = re.compile(r"block([1-9]\d*)_conv([1-9]\d*)")
 
 
 class VGGPreprocessing(keras.layers.Layer):
@@ -77,11 +115,19 @@ def nearest_layer(name: str, layer: str) -> str:
     layers = architecture(name).layers
     if layer in layers:
         return layer
-    block, conv = (int(part[-1]) for part in layer.split("_"))
-    shallower = [n for n in layers if (int(n[5]), int(n[-1])) <= (block, conv)]
+    depth = _LAYER_NAME.fullmatch(layer)
+    shallower = [n for n in layers if depth and _depth(n) <= _depth(layer)]
     if not shallower:
-        raise StyleTransferError(f"Backbone {name} has no layer at or before {layer!r}.")
+        raise StyleTransferError(
+            f"There is no layer {layer!r}; name one as keras.applications does, "
+            f"from {layers[0]} to {layers[-1]} on {name}."
+        )
     return shallower[-1]
+
+
+def _depth(layer: str) -> tuple[int, ...]:
+    """(block, convolution): compares as the layers' order does."""
+    return tuple(map(int, re.findall(r"\d+", layer)))
 
 
 def build_network(shape: Architecture, preprocessing: str, name: str) -> keras.Model:
@@ -169,3 +215,17 @@ def truncate(network: keras.Model, layers: Sequence[str]) -> keras.Model:
             f"it has {', '.join(network.output)}."
         )
     return keras.Model(network.input, {layer: network.output[layer] for layer in layers})
+
+
+def segments(network: keras.Model, layers: Sequence[str]) -> dict[str, keras.Model]:
+    """`network` cut at `layers`: {layer: the part from the one before it (or the picture) to it}.
+
+    In the network's own order. What a layer gives can so be used, or changed, on its way.
+    """
+    truncate(network, layers)  # refuses those that are not there
+    parts, before = {}, network.input
+    for layer in network.output:
+        if layer in layers:
+            parts[layer] = keras.Model(before, network.output[layer])
+            before = network.output[layer]
+    return parts

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import math
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
 import nst_demo
-from nst_demo import images
+from nst_demo import images, recipes, settings
 from nst_demo.errors import StyleTransferError
 
 DESCRIPTION = "Neural style transfer: a photo and a style become a picture."
@@ -26,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         parsed.run(parsed)
     except StyleTransferError as error:
-        print(f"nst-demo: {error}", file=sys.stderr)
+        _tell(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
-        print("nst-demo: interrupted; nothing was written.", file=sys.stderr)
+        _tell("interrupted; nothing was written.")
         sys.exit(130)
 
 
@@ -65,8 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=nst_demo.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_stylize(commands.add_parser("stylize", help="paint a photo in a style"))
+    listing = commands.add_parser("recipes", help="list the recipes of quality mode")
+    listing.set_defaults(run=_recipes)
+    lite = commands.add_parser("train-lite", help="distill the packaged feature network")
+    lite.add_argument("--crops", type=int, help="fixed crops to learn from (4 MB each at 192 px)")
     _add_training(
-        commands.add_parser("train-lite", help="distill the packaged feature network"),
+        lite,
         _train_lite,
         networks=("--teacher", "VGG19's features: a backbone name or .npz files"),
     )
@@ -80,20 +88,27 @@ def _parser() -> argparse.ArgumentParser:
 
 # ---- stylize -------------------------------------------------------------------------------------
 
-# Options of a method that are passed on where given: (flag, field, type, help).
+STARTS = ("fast", "content", "noise", "content+noise")
+
+# Options that are passed on where given: (flag, field, type, help).
 METHOD_FLAGS: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
-    ("--strength", "strength", float, "adain: 0 (the photo) to 1 (the style)"),
+    ("--strength", "strength", float, "0 (the photo, or its own statistics) to 1 (the style)"),
     ("--size", "size", int, "long side in px at which to paint; the output keeps the photo's size"),
+    ("--keep-colors", "keep_colors", str, "the photo's: none, luminance or histogram"),
+    ("--style-scale", "style_scale", float, "size of the strokes, 0.25 to 4 (1)"),
+    ("--max-memory", "max_memory", float, "gatys: GB to use at most; a larger picture is tiled"),
+    ("--seed", "seed", int, "of the noise that a run may start from (0)"),
+    ("--recipe", "recipe", str, "gatys: see `nst-demo recipes`; implies --method gatys"),
+    ("--similarity", "similarity", str, "recipe zandian: content, balanced or style"),
     ("--backbone", "backbone", str, "gatys: lite, vgg16 or vgg19"),
     ("--iterations", "iterations", int, "gatys: evaluations of the loss"),
     ("--time-budget", "time_budget", float, "gatys: seconds after which to stop"),
-    ("--content-weight", "content_weight", float, "gatys: how much structure is kept (1)"),
-    ("--style-weight", "style_weight", float, "gatys: how strongly the style is followed (1)"),
-    ("--tv-weight", "tv_weight", float, "gatys: smoothness (1)"),
-    ("--init", "init", str, "gatys: start from content, noise or fast"),
-    ("--optimizer", "optimizer", str, "gatys: lbfgs or adam"),
-    ("--learning-rate", "learning_rate", float, "gatys: of adam"),
-    ("--seed", "seed", int, "gatys: of the noise"),
+    ("--content-weight", "content_weight", float, "gatys: times the recipe's: how much structure"),
+    ("--style-weight", "style_weight", float, "gatys: times the recipe's: how much style"),
+    ("--tv-weight", "tv_weight", float, "gatys: times the recipe's: smoothness"),
+    ("--optimizer", "optimizer", str, "gatys: lbfgs, adam or sgd"),
+    ("--learning-rate", "learning_rate", float, "gatys: of adam and sgd"),
+    ("--save-every", "save_every", int, "gatys: also keep each so many iterations' picture"),
 )
 
 
@@ -111,45 +126,199 @@ def _add_stylize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("style", type=Path, nargs="+", help="several are blended, see --weights")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".png, .jpg or .webp")
     parser.add_argument(
-        "--method", default="adain", help="adain (fast), gatys (high quality) or magenta (download)"
+        "--method", help="adain (fast, the default), gatys (high quality) or magenta (download)"
     )
     parser.add_argument("--weights", type=_numbers, help="of the styles, such as 0.7,0.3")
     parser.add_argument(
+        "--mask",
+        type=Path,
+        action="append",
+        default=[],
+        help="white where the style is painted; once, or once for each style",
+    )
+    parser.add_argument(
         "--layer-weights", type=_numbers, help="gatys: five, fine texture to large shapes"
+    )
+    parser.add_argument(
+        "--init", help=f"gatys: start from {', '.join(STARTS)}, or from a picture: go on from it"
     )
     for flag, field, kind, text in METHOD_FLAGS:
         parser.add_argument(flag, dest=field, type=kind, help=text)
+    parser.add_argument(
+        "--settings", type=Path, help="run a result's settings again: its .json or the picture"
+    )
+    parser.add_argument("--write-settings", type=Path, help="also write the settings: a .json")
     parser.set_defaults(run=_stylize)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A picture to paint: what the command line and the settings file ask for, opened.
+
+    options: of `nst_demo.stylize`. inputs: names and fingerprints of the pictures, as
+    `settings.describe` takes them. stop_at: the iteration at which an earlier run was stopped.
+    """
+
+    method: str
+    options: dict[str, Any]
+    photo: images.Picture
+    styles: list[np.ndarray]
+    inputs: dict[str, Any]
+    masks: list[np.ndarray]
+    start: np.ndarray | None
+    stop_at: int | None
+
+    @property
+    def name(self) -> str:
+        """Of the method and a recipe that is not its default."""
+        recipe = self.options.get("recipe", "default")
+        return self.method if recipe == "default" else f"{self.method} {recipe}"
+
+    def arguments(self) -> dict[str, Any]:
+        given: dict[str, Any] = {"method": self.method, **self.options}
+        if self.masks:
+            given["masks"] = self.masks
+        if self.start is not None:
+            given["init_image"] = self.start
+        return given
+
+    def enlarged(self, step: nst_demo.Step) -> np.ndarray:
+        """The step's picture at the photo's size."""
+        return nst_demo.enlarge(
+            step.image,
+            self.photo.rgb,
+            masks=self.masks or None,
+            keep_colors=self.options.get("keep_colors", "none"),
+        )
+
+    def save(self, path: Path, result: np.ndarray, step: nst_demo.Step | None) -> None:
+        images.save_image(path, result, self.photo.alpha, settings.to_json(self.describe(step)))
+
+    def describe(self, step: nst_demo.Step | None) -> settings.Settings:
+        """What gives this result again: a run that ended before its time is to end there."""
+        ended = step is not None and step.iteration < step.iterations
+        stopped_at = step.iteration if step is not None and ended else None
+        return settings.describe(self.method, self.options, stopped_at=stopped_at, **self.inputs)
 
 
 def _stylize(parsed: argparse.Namespace) -> None:
     started = time.monotonic()
     images.check_save_path(parsed.output)
-    options = {field: getattr(parsed, field) for _, field, _, _ in METHOD_FLAGS}
-    options |= {"style_weights": parsed.weights, "layer_weights": parsed.layer_weights}
-    options = {field: value for field, value in options.items() if value is not None}
-    photo = images.open_picture(parsed.photo, what="photo")
-    styles = [images.open_picture(style, what="style").rgb for style in parsed.style]
-    _load_keras()
-    with _ProgressBar() as bar:
-        result = nst_demo.stylize(
-            photo.rgb, styles, method=parsed.method, on_step=bar.show, **options
-        )
-    images.save_image(parsed.output, result, photo.alpha)
+    if parsed.write_settings is not None:
+        settings.check_path(parsed.write_settings)
+    job = _job(parsed)
+    step, ended = None, None
+    if nst_demo._method(job.method).iterate is None:
+        result = nst_demo.stylize(job.photo.rgb, job.styles, **job.arguments())
+    else:
+        step, ended = _iterate(job, parsed.output)
+        result = job.enlarged(step)
+    job.save(parsed.output, result, step)
+    if parsed.write_settings is not None:
+        settings.write(parsed.write_settings, job.describe(step))
     from nst_demo import models
 
     height, width = result.shape[:2]
     print(
-        f"{parsed.output}: {width} x {height} px, {parsed.method}, "
+        f"{parsed.output}: {width} x {height} px, {job.name}, "
         f"{time.monotonic() - started:.1f} s on {models.device().name}"
     )
+    if step is not None and ended is not None:
+        _exit_early(step, ended)
+
+
+def _exit_early(step: nst_demo.Step, ended: BaseException) -> NoReturn:
+    """Tells what ended a run whose best picture was written."""
+    interrupted = isinstance(ended, KeyboardInterrupt)
+    if not interrupted:
+        _tell(str(ended))
+    _tell(
+        f"{'interrupted' if interrupted else 'ended'} at iteration {step.iteration} of "
+        f"{step.iterations}; the best picture so far was written."
+    )
+    sys.exit(130 if interrupted else 2)
+
+
+def _job(parsed: argparse.Namespace) -> _Job:
+    """Opens all that the command line names; tells what differs from the settings file."""
+    photo = images.open_picture(parsed.photo, what="photo")
+    styles = [images.open_picture(style, what="style").rgb for style in parsed.style]
+    masks = [images.open_mask(mask) for mask in parsed.mask]
+    init, start = _start(parsed.init)
+    inputs = {
+        "photo": settings.picture(parsed.photo, photo.rgb),
+        "styles": [settings.picture(*pair) for pair in zip(parsed.style, styles, strict=True)],
+        "masks": [settings.picture(*pair) for pair in zip(parsed.mask, masks, strict=True)],
+        "start": None if start is None else settings.picture(parsed.init, start),
+    }
+    _load_keras()
+    earlier = None if parsed.settings is None else settings.read(parsed.settings)
+    given = {field: getattr(parsed, field) for _, field, _, _ in METHOD_FLAGS}
+    given |= {"init": init, "style_weights": parsed.weights, "layer_weights": parsed.layer_weights}
+    options = dict(earlier.options) if earlier else {}
+    options |= {field: value for field, value in given.items() if value is not None}
+    implied = "gatys" if parsed.recipe is not None else "adain"
+    method = parsed.method or (earlier.method if earlier else implied)
+    stop_at = earlier.stopped_at if earlier and parsed.iterations is None else None
+    job = _Job(method, options, photo, styles, inputs, masks, start, stop_at)
+    if earlier:
+        for change in settings.changes(earlier, job.describe(None)):
+            _tell(change)
+    return job
+
+
+def _start(init: str | None) -> tuple[str | None, np.ndarray | None]:
+    """What --init says: (a word, None), or ("content", a picture to go on from)."""
+    if init is None or init in STARTS:
+        return init, None
+    if not Path(init).exists():
+        raise StyleTransferError(
+            f"The init {init!r} is neither a picture nor one of {', '.join(STARTS)}; check it."
+        )
+    return "content", images.open_picture(init, what="picture to start from").rgb
+
+
+def _iterate(job: _Job, output: Path) -> tuple[nst_demo.Step, BaseException | None]:
+    """The last step, and what ended the run before its time; keeps the pictures asked for."""
+    step, ended, kept = None, None, 0
+    every = _save_every(job)
+    arguments = job.arguments()
+    if job.stop_at:  # a step is to come at that very iteration too
+        arguments["save_every"] = math.gcd(every or 0, job.stop_at)
+    steps = nst_demo.iterate(job.photo.rgb, job.styles, **arguments)
+    try:
+        with _ProgressBar() as bar:
+            for step in steps:
+                bar.show(step)
+                if every and step.iteration // every > kept:
+                    kept = step.iteration // every
+                    path = output.with_stem(f"{output.stem}-{step.iteration:06d}")
+                    job.save(path, job.enlarged(step), step)
+                if job.stop_at is not None and step.iteration >= job.stop_at:
+                    break
+    except (KeyboardInterrupt, StyleTransferError) as error:
+        if step is None:
+            raise
+        ended = error
+    if step is None:
+        raise RuntimeError("iterate() ended without a step")
+    return step, ended
+
+
+def _save_every(job: _Job) -> int | None:
+    """Of the options, or else of their recipe."""
+    given = job.options.get("save_every")
+    return given or recipes.named(job.options.get("recipe", "default")).save_every
 
 
 class _ProgressBar:
-    """tqdm over the steps of a method; nothing appears for a method without steps."""
+    """tqdm over the steps of a method: iterations per second, the loss by part, the time left."""
+
+    FORMAT = "{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}, {rate_fmt}{postfix}"
 
     def __init__(self):
         self._bar: Any = None
+        self._told: set[str] = set()
 
     def __enter__(self) -> _ProgressBar:
         return self
@@ -162,9 +331,42 @@ class _ProgressBar:
         from tqdm import tqdm
 
         if self._bar is None:
-            self._bar = tqdm(total=step.iterations, unit="it", leave=False)
+            self._bar = tqdm(
+                total=step.iterations,
+                unit="it",
+                leave=False,
+                dynamic_ncols=True,
+                mininterval=0,  # a step is several evaluations
+                bar_format=self.FORMAT,
+            )
+        for note in (step.note or "").split("; "):
+            if note and note not in self._told:
+                self._told.add(note)
+                self._bar.write(f"nst-demo: {note}", file=sys.stderr)
+        self._bar.set_postfix_str(_summary(step), refresh=False)
         self._bar.update(step.iteration - self._bar.n)
-        self._bar.set_postfix(loss=f"{step.losses['total']:.4g}")
+        self._bar.refresh()
+
+
+def _summary(step: nst_demo.Step) -> str:
+    """Such as "0:35 left, loss 0.21: content 0.1, style 0.09, variation 0.02"."""
+    left = ""
+    if step.seconds_left is not None:
+        minutes, seconds = divmod(round(step.seconds_left), 60)
+        left = f"{minutes}:{seconds:02d} left, "
+    parts = ", ".join(
+        f"{part} {loss:.3g}" for part, loss in step.losses.items() if part != "total" and loss
+    )
+    return f"{left}loss {step.losses['total']:.4g}: {parts}"
+
+
+def _tell(sentence: str) -> None:
+    print(f"nst-demo: {sentence}", file=sys.stderr)
+
+
+def _recipes(_: argparse.Namespace) -> None:
+    for recipe in recipes.RECIPES.values():
+        print(f"{recipe.name:8}  {recipe.description}")
 
 
 # ---- training ------------------------------------------------------------------------------------
@@ -204,15 +406,28 @@ def _run_options(parsed: argparse.Namespace):
     return RunOptions(parsed.folder, **given)
 
 
+@contextlib.contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Says of an interrupted training how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _tell(f"interrupted; run again to go on from the last checkpoint in {folder}.")
+        sys.exit(130)
+
+
 def _train_lite(parsed: argparse.Namespace) -> None:
     run = _run_options(parsed)
     from nst_demo.training.distill import distill
 
-    distill(parsed.photos, parsed.styles, parsed.networks, parsed.output, run)
+    crops = {} if parsed.crops is None else {"crops": parsed.crops}
+    with _resumable(run.folder):
+        distill(parsed.photos, parsed.styles, parsed.networks, parsed.output, run, **crops)
 
 
 def _train_adain(parsed: argparse.Namespace) -> None:
     run = _run_options(parsed)
     from nst_demo.training.adain import train
 
-    train(parsed.photos, parsed.styles, parsed.networks, parsed.output, run)
+    with _resumable(run.folder):
+        train(parsed.photos, parsed.styles, parsed.networks, parsed.output, run)

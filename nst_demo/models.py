@@ -11,12 +11,15 @@ those at most.
 
 from __future__ import annotations
 
+import os
+import re
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 import keras
@@ -38,13 +41,24 @@ class FairLock:
         self._taken = False
 
     def __enter__(self) -> None:
+        turn = threading.Event()
         with self._guard:
             if not self._taken:
                 self._taken = True
                 return
-            turn = threading.Event()
             self._waiting.append(turn)
-        turn.wait()
+        try:
+            turn.wait()
+        except BaseException:  # Ctrl-C: nobody would ever take this turn
+            self._give_up(turn)
+            raise
+
+    def _give_up(self, turn: threading.Event) -> None:
+        with self._guard:
+            if not turn.is_set():
+                self._waiting.remove(turn)
+                return
+        self.__exit__()  # it was just handed over
 
     def __exit__(self, *_: object) -> None:
         with self._guard:
@@ -71,8 +85,6 @@ def device() -> Device:
 
     On the first call GPU memory is set to grow as needed (TensorFlow takes all of it otherwise).
     """
-    import os
-
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -126,24 +138,125 @@ def on_device() -> Iterator[None]:
             ) from error
 
 
-class Pace:
-    """Seconds that a unit of work takes on this machine, by key.
+def free_memory() -> int | None:
+    """Bytes that the device has free: of the GPU where there is one, else of the machine.
 
-    The fastest of the last runs counts: the others waited for a compilation at a new size.
+    On a machine the lesser of what the system can give without swapping and what is left below
+    the limit of the process' control group (a container's). None where neither can be told.
+    """
+    if device().kind == "GPU":
+        return _free_on_gpu()
+    known = [free for free in (_available(), _below_cgroup_limit()) if free is not None]
+    return min(known, default=None)
+
+
+def _available() -> int | None:
+    """MemAvailable of Linux, elsewhere the free pages."""
+    try:
+        found = re.search(r"^MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
+        if found:
+            return int(found[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows, macOS
+        return None
+
+
+# (controller in /proc/self/cgroup, folder, limit, usage, pages of files that can be dropped)
+_CGROUPS = (
+    ("", "", "memory.max", "memory.current", "inactive_file"),
+    ("memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
+def _below_cgroup_limit(root: Path = Path("/"), least: int = 2**60) -> int | None:
+    """Bytes to the memory limit of this process' group (version 2 or 1); None without a limit."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    for controller, folder, limit_file, usage_file, droppable in _CGROUPS:
+        paths = [line.split(":", 2)[2] for line in groups if line.split(":")[1] == controller]
+        base = root / "sys/fs/cgroup" / folder
+        # Inside a container the path is often that of the host, and its limit is at the top.
+        for group in [base / path.lstrip("/") for path in paths] + [base]:
+            try:
+                limit = int((group / limit_file).read_text())
+                usage = int((group / usage_file).read_text())
+                stat = (group / "memory.stat").read_text()
+            except (OSError, ValueError):  # ValueError: "max"
+                continue
+            found = re.search(rf"^{droppable} (\d+)", stat, re.M)
+            if limit < least:
+                return max(0, limit - usage + (int(found[1]) if found else 0))
+    return None
+
+
+def _free_on_gpu() -> int | None:
+    """What CUDA has free, and what TensorFlow holds of it but does not use now."""
+    import ctypes
+
+    import tensorflow as tf
+
+    used = tf.config.experimental.get_memory_info("GPU:0")
+    free, total, context = ctypes.c_size_t(), ctypes.c_size_t(), ctypes.c_void_p()
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+        failed = (
+            cuda.cuInit(0)
+            or cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
+            or cuda.cuCtxPushCurrent_v2(context)
+            or cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+            or cuda.cuCtxPopCurrent_v2(ctypes.byref(context))
+            or cuda.cuDevicePrimaryCtxRelease_v2(0)
+        )
+    except (OSError, AttributeError):  # no driver of NVIDIA's
+        return None
+    return None if failed else free.value + used["peak"] - used["current"]
+
+
+class Pace:
+    """Seconds that a unit of work takes on this machine, by key and by size.
+
+    A key's sizes are apart because a small picture costs more by the pixel. The fastest of the last
+    runs of a size counts: the others waited for a compilation, or for other visitors.
     """
 
     RUNS = 5
+    SIZES = 32  # of a key; the oldest are forgotten
 
     def __init__(self):
-        self._runs: dict[Hashable, deque[float]] = {}
+        self._runs: dict[Hashable, OrderedDict[float, deque[float]]] = {}
+        self._guard = threading.Lock()
 
     def record(self, key: Hashable, units: float, seconds: float) -> None:
-        self._runs.setdefault(key, deque(maxlen=self.RUNS)).append(seconds / units)
+        with self._guard:
+            sizes = self._runs.setdefault(key, OrderedDict())
+            sizes.setdefault(units, deque(maxlen=self.RUNS)).append(seconds)
+            sizes.move_to_end(units)
+            if len(sizes) > self.SIZES:
+                sizes.popitem(last=False)
 
-    def expected(self, key: Hashable, units: float) -> float | None:
-        """Seconds for `units`, None before the first record."""
-        runs = self._runs.get(key)
-        return min(runs) * units if runs else None
+    def expected(self, key: Hashable, units: float, fixed: float = 0.0) -> float | None:
+        """Seconds for `units`, None before the first record.
+
+        Between two known sizes on a line; beyond them in proportion to the nearest, but for
+        `fixed` seconds that do not grow with the size.
+        """
+        with self._guard:
+            known = sorted((u, min(runs)) for u, runs in self._runs.get(key, {}).items())
+        if not known:
+            return None
+        below = [pair for pair in known if pair[0] <= units]
+        above = [pair for pair in known if pair[0] > units]
+        if below and above:
+            (u, low), (v, high) = below[-1], above[0]
+            return low + (high - low) * (units - u) / (v - u)
+        u, seconds = below[-1] if below else above[0]
+        fixed = min(fixed, 0.9 * seconds)
+        return fixed + (seconds - fixed) * units / u
 
     def expected_for(
         self, key: Hashable, height: int, width: int, size: int, passes: int = 1
@@ -153,7 +266,8 @@ class Pace:
         For keys whose unit is one value of the picture (three a pixel).
         """
         scale = min(1.0, size / max(height, width))
-        return self.expected(key, 3 * height * width * scale**2 * passes)
+        seconds = self.expected(key, 3 * height * width * scale**2)
+        return None if seconds is None else passes * seconds
 
 
 pace = Pace()

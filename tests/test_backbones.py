@@ -214,6 +214,23 @@ def test_nearest_layer_is_the_same_or_shallower(name, layer, nearest):
     assert backbones.nearest_layer(name, layer) == nearest
 
 
+@pytest.mark.parametrize("layer", ["foo", "conv1_1", "block0_conv1", "block1_conv0", "block5_pool"])
+def test_a_layer_of_no_such_name_is_refused(layer):
+    with pytest.raises(
+        StyleTransferError, match=f"no layer '{layer}'; name one as keras"
+    ) as caught:
+        backbones.nearest_layer("lite", layer)
+    assert "block1_conv1 to block5_conv1 on lite" in str(caught.value)
+
+
+def test_strides_widths_and_features_by_pixel():
+    vgg19 = backbones.architecture("vgg19")
+    assert [backbones.stride(layer) for layer in backbones.STYLE_LAYERS] == [1, 2, 4, 8, 16]
+    assert [vgg19.width(layer) for layer in backbones.STYLE_LAYERS] == [64, 128, 256, 512, 512]
+    assert vgg19.upto(["block2_conv1", "block1_conv1"]) == vgg19.layers[:3]
+    assert vgg19.floats_per_pixel(["block2_conv1"]) == 64 + 64 + 128 / 4
+
+
 @pytest.mark.parametrize("ask", [backbones.architecture, backbones.build, backbones.load])
 def test_an_unknown_backbone_is_refused_with_the_choice(ask):
     with pytest.raises(StyleTransferError, match="'resnet50'; choose one of lite, vgg16, vgg19"):

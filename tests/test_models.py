@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nst_demo import models
+from nst_demo import models, objective
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import adain, gatys
 
@@ -202,6 +202,30 @@ def test_fair_lock_excludes():
     assert not lock._waiting
 
 
+@pytest.mark.parametrize("handed_over", [False, True])
+def test_a_waiter_that_is_interrupted_gives_its_turn_up(monkeypatch, handed_over):
+    """Ctrl-C while waiting, before and just after the turn came: later visitors still pass."""
+    lock = models.FairLock()
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout=None):
+            if handed_over:
+                lock.__exit__()
+            raise KeyboardInterrupt
+
+    lock.__enter__()
+    with monkeypatch.context() as patch:
+        patch.setattr(models.threading, "Event", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lock.__enter__()
+    assert not lock._waiting
+    if not handed_over:
+        lock.__exit__()
+    assert not lock._taken
+    with lock:
+        pass
+
+
 def test_an_error_inside_releases_the_device():
     with pytest.raises(RuntimeError, match="mishap"), models.on_device():
         raise RuntimeError("mishap")
@@ -218,18 +242,94 @@ def test_too_little_memory_is_told_in_a_sentence(error):
     assert not models.device_lock._taken
 
 
+# ---- memory --------------------------------------------------------------------------------------
+
+
+def test_free_memory_is_told_where_it_can_be():
+    free = models.free_memory()
+    assert free is None or 10**6 < free < 10**14
+
+
+GROUPS = {
+    "version 2": ("0::/app\n", "app", ("memory.max", "memory.current", "inactive_file")),
+    "version 2, inside a container": (
+        "0::/host/path\n",
+        "",
+        ("memory.max", "memory.current", "inactive_file"),
+    ),
+    "version 1": (
+        "9:cpu:/x\n4:memory:/app\n",
+        "memory/app",
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ),
+}
+
+
+@pytest.fixture(params=GROUPS)
+def group(request, tmp_path):
+    """Writes the files of a control group with a limit, usage and droppable pages."""
+    listing, folder, (limit_file, usage_file, cache) = GROUPS[request.param]
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(listing)
+    place = tmp_path / "sys/fs/cgroup" / folder
+    place.mkdir(parents=True)
+
+    def write(limit: str, usage: int, droppable: int):
+        (place / limit_file).write_text(f"{limit}\n")
+        (place / usage_file).write_text(f"{usage}\n")
+        (place / "memory.stat").write_text(f"anon 5\n{cache} {droppable}\nfile 7\n")
+        return tmp_path
+
+    return write
+
+
+def test_a_containers_limit_counts_less_what_it_uses_but_could_drop(group):
+    assert models._below_cgroup_limit(group("4000", 1500, 500)) == 3000
+
+
+@pytest.mark.parametrize("limit", ["max", "9223372036854771712"])
+def test_a_group_without_a_limit_has_none(group, limit):
+    assert models._below_cgroup_limit(group(limit, 1500, 500)) is None
+
+
+def test_a_machine_without_control_groups_has_no_limit(tmp_path):
+    assert models._below_cgroup_limit(tmp_path) is None
+
+
+# ---- pace ----------------------------------------------------------------------------------------
+
+
 def test_pace_is_unknown_at_first_and_then_that_of_the_fastest_of_the_last_runs():
     pace = models.Pace()
     assert pace.expected("adain", 100) is None
     pace.record("adain", 1000, 20.0)  # with the compilation
     assert pace.expected("adain", 500) == pytest.approx(10.0)
     assert pace.expected("gatys", 500) is None
-    pace.record("adain", 100, 0.2)
     pace.record("adain", 1000, 4.0)
-    assert pace.expected("adain", 1000) == pytest.approx(2.0)
+    assert pace.expected("adain", 1000) == pytest.approx(4.0)
     for _ in range(pace.RUNS):  # the machine became slower
-        pace.record("adain", 100, 1.0)
+        pace.record("adain", 1000, 10.0)
     assert pace.expected("adain", 1000) == pytest.approx(10.0)
+
+
+def test_pace_goes_by_the_nearest_sizes():
+    pace = models.Pace()
+    pace.record("k", 100, 1.0)
+    pace.record("k", 1000, 5.0)
+    assert pace.expected("k", 100) == pytest.approx(1.0)
+    assert pace.expected("k", 550) == pytest.approx(3.0)
+    assert pace.expected("k", 2000) == pytest.approx(10.0)
+    assert pace.expected("k", 50) == pytest.approx(0.5)
+    assert pace.expected("k", 2000, fixed=1.0) == pytest.approx(9.0)
+    assert pace.expected("k", 50, fixed=0.2) == pytest.approx(0.6)
+    assert pace.expected_for("k", 20, 40, size=10, passes=3) == pytest.approx(11 / 3)
+
+
+def test_pace_forgets_the_oldest_sizes():
+    pace = models.Pace()
+    for size in range(1, 100):
+        pace.record("k", size, 1.0)
+    assert len(pace._runs["k"]) == pace.SIZES
 
 
 # ---- the networks on it --------------------------------------------------------------------------
@@ -243,16 +343,19 @@ def test_fast_mode_is_traced_once_for_all_sizes(picture):
         style = picture(width, height)
         adain.stylize(picture(height, width), [style], adain.Options(strength=height / 200))
     network = adain._network()
-    assert network.paint.experimental_get_tracing_count() == 1
-    assert network.style_code.experimental_get_tracing_count() == 1
+    for function in (network.paint_whole, network.encode_fine, network.encode_coarse):
+        assert function.experimental_get_tracing_count() == 1
 
 
 def test_quality_mode_is_traced_once_for_all_sizes_and_weights(picture, tiny_backbone):
     for height, width in SIZES:
-        options = gatys.Options(backbone=tiny_backbone, iterations=1, style_weight=height)
+        options = gatys.Options(
+            backbone=tiny_backbone, iterations=1, style_weight=height, init="content"
+        )
         gatys.stylize(picture(height, width), [picture(40, 40)] * (1 + height % 2), options)
-    compiled = gatys._compiled(tiny_backbone)
-    for function in (compiled.content_target, compiled.style_target, compiled.evaluate):
+    structure, _ = gatys._structure(options.settings)
+    compiled = objective.compiled(structure)
+    for function in (compiled.content_features, compiled.style_sums, compiled.evaluate):
         assert function.experimental_get_tracing_count() == 1
 
 

@@ -1,8 +1,9 @@
 """Image optimisation, the slow mode of high quality. Gatys, Ecker & Bethge, arXiv 1508.06576.
 
 The picture's own pixels are changed until its features have the photo's structure and the style's
-correlations (Gram matrices). Departures from the paper, so that one set of weights suits every
-photo, style and backbone:
+correlations (Gram matrices). One engine runs every recipe of `recipes`; what the loss is made of
+and how it is evaluated is in `objective` and `losses`. The default recipe departs from the paper,
+so that one set of weights suits every photo, style and backbone:
 
 - The style loss of a layer (eq. 4) is divided by the style's own energy |A|^2 (its scale differs
   a thousandfold between layers), and uses the Gram matrix per position, so that photo and style
@@ -12,235 +13,673 @@ photo, style and backbone:
 - It starts from the fast mode's result, not from noise, unless told otherwise.
 - It adds total variation, and a penalty on values outside [0, 1]: those are cut off in the end,
   and without it a bright sky drifts beyond white, where nothing is painted any more.
+- It may work coarse to fine (`Recipe.scales`; Gatys et al., arXiv 1611.07865, §5): each scale
+  starts from the last one's picture, and takes the style's statistics at its own size.
+
+For all recipes: masks are guidance channels (1611.07865, §4), strength moves the style targets
+towards the photo's own statistics, and a picture that needs more memory than there is is evaluated
+in tiles, or, where that is not enough, done smaller.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from numbers import Integral
-from typing import Any, Literal, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from nst_demo import backbones, images, losses, models, optimizers
+from nst_demo import backbones, images, models, optimizers, recipes
 from nst_demo.blending import normalised_weights
 from nst_demo.errors import StyleTransferError, check_range
+from nst_demo.objective import CELL, Objective, Structure, Weights, grid, smallest_tile
+from nst_demo.recipes import Recipe
 from nst_demo.steps import Step
 
-CONTENT_LAYER = "block4_conv1"
-# What a weight of 1 stands for: values at which the parts balance for most pairs of pictures.
-CONTENT_SCALE = 0.15
-VARIATION_SCALE = 1.0
-RANGE_SCALE = 10.0
-MAX_SIZE = 2048  # px
+MAX_SIZE = 4096  # px
 PREVIEW_EVERY = 5  # evaluations
-
-Init = Literal["content", "noise", "fast"]
-Optimizer = Literal["lbfgs", "adam"]
+COARSEST = 64  # px of the short side: coarser scales are left out
+LARGEST_STYLE_SCALE = 4.0
+NOISE = 0.25  # around grey, where a recipe starts from noise and does not say how much
+ADAM_RATE = 0.02  # of the [0, 1] range, where adam takes the place of a recipe's own optimiser
+STEP_CUTS = (1.0, 0.1, 1e-2, 1e-3, 1e-4)  # of the step size: the next one where a run diverges
+DIVERGED = 1e3  # times the loss at the start
+ROUNDING = 1e-4  # how far outside [0, 1] arithmetic may have put a mask's values
+PAIRS = (5, 10)  # least and most steps that L-BFGS remembers
+PAIR_BYTES = 160e6  # that they may take: ten of 816 x 816 px, six of 1024 x 1024
 
 
 @dataclass(frozen=True)
 class Options:
-    """Options of quality mode. A weight of 1 is the tuned default, 0 leaves the part out.
+    """Options of quality mode. Where a field is None the recipe's own value holds.
 
     Attributes:
+        recipe: default, or a published system by name: see `recipes.RECIPES`.
+        similarity: of the recipe zandian: content, balanced or style.
         backbone: the feature network: lite (packaged), vgg16 or vgg19 (downloaded on first use).
         iterations: evaluations of the loss and its gradient.
-        content_weight: how much of the photo's structure is kept.
+        content_weight: how much of the photo's structure is kept. This and the next two multiply
+            the recipe's own weight: 1 is as tuned or published, 0 leaves the part out.
         style_weight: how strongly the style is followed.
         tv_weight: smoothness (total variation).
-        layer_weights: share of relu1_1 ... relu5_1 in the style: fine texture ... large shapes.
-        init: start from the photo ("content"), from noise, or from the fast mode's result, which
-            the caller hands over as `init_image` (`nst_demo.stylize` does).
-        optimizer: lbfgs, or adam (steadier, slower).
-        learning_rate: of adam, in units of the [0, 1] range; None for 0.02.
+        layer_weights: share of each style layer, relu1_1 ... relu5_1: fine texture ... large
+            shapes. Only their proportions count.
+        init: start from the photo ("content"), from "noise", from "content+noise", or from the fast
+            mode's result ("fast"), which the caller hands over as `init_image`
+            (`nst_demo.stylize` does; without it the run starts from the photo and says so).
+        optimizer: lbfgs, adam or sgd.
+        learning_rate: of adam and sgd, in units of the recipe's pixel range (1 or 255).
         seed: of the noise.
-        time_budget: seconds after which the best picture so far is the result; None for no limit.
-        size: long side in px at which the picture is optimised; a larger photo is optimised at
-            this size and enlarged to its own.
+        time_budget: seconds from the start after which the best picture so far is the result; None
+            for no limit.
+        size: px at which the picture is optimised: the long side, or as the recipe's `fit` says. A
+            larger photo is optimised at this size and enlarged to its own.
         style_weights: one weight of 0 or more for each style; None for equal shares.
+        strength: 0 ... 1: the style's statistics are followed all the way (1), or from the photo's
+            own (0) up to this share of the way.
+        style_scale: 0.25 ... 4: size of the strokes; 1 is that of the recipe.
+        max_memory: GB (of the GPU where there is one) that the program may take; None for most of
+            what is free. A picture that needs more is tiled, or done smaller.
+        save_every: a step is yielded at least at every multiple of this many iterations.
     """
 
-    backbone: str = "lite"
-    iterations: int = 150
+    recipe: str = "default"
+    similarity: str | None = None
+    backbone: str | None = None
+    iterations: int | None = None
     content_weight: float = 1.0
     style_weight: float = 1.0
     tv_weight: float = 1.0
-    layer_weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0, 1.0)
-    init: Init = "fast"
-    optimizer: Optimizer = "lbfgs"
+    layer_weights: Sequence[float] | None = None
+    init: recipes.Init | None = None
+    optimizer: recipes.Optimizer | None = None
     learning_rate: float | None = None
     seed: int = 0
     time_budget: float | None = None
-    size: int = 512
+    size: int | None = None
     style_weights: Sequence[float] | None = None
+    strength: float = 1.0
+    style_scale: float = 1.0
+    max_memory: float | None = None
+    save_every: int | None = None
 
     def __post_init__(self):
-        backbones.architecture(self.backbone)
         for name in ("content_weight", "style_weight", "tv_weight"):
             check_range(name, getattr(self, name), 0.0, 1e6)
-        for name in ("iterations", "size", "seed"):
-            if not isinstance(getattr(self, name), Integral):
+        for name, low, high in (
+            ("iterations", 1, 100_000),
+            ("size", images.MIN_SIDE, MAX_SIZE),
+            ("seed", 0, 2**63 - 1),
+            ("save_every", 1, 100_000),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, Integral | None):
+                raise StyleTransferError(f"The {name} is {value!r}; give a whole number.")
+            _check_optional(name, getattr(self, name), low, high)
+        if self.time_budget == 0:
+            raise StyleTransferError("The time_budget is 0 seconds; give more, or none at all.")
+        _check_optional("time_budget", self.time_budget, 0.0, 1e6)
+        _check_optional("learning_rate", self.learning_rate, 1e-6, 1e6)
+        _check_optional("max_memory", self.max_memory, 0.01, 1e5)
+        check_range("strength", self.strength, 0.0, 1.0)
+        check_range("style_scale", self.style_scale, 1 / LARGEST_STYLE_SCALE, LARGEST_STYLE_SCALE)
+        for name, choices in (("init", recipes.Init), ("optimizer", recipes.Optimizer)):
+            value = getattr(self, name)
+            if value is not None and value not in get_args(choices):
                 raise StyleTransferError(
-                    f"The {name} is {getattr(self, name)!r}; give a whole number."
+                    f"The {name} is {value!r}; choose one of {', '.join(get_args(choices))}."
                 )
-        check_range("iterations", self.iterations, 1, 100_000)
-        check_range("size", self.size, images.MIN_SIDE, MAX_SIZE)
-        check_range("seed", self.seed, 0, 2**63 - 1)
-        if self.time_budget is not None:
-            check_range("time_budget", self.time_budget, 0.0, 1e6)
-        if self.learning_rate is not None:
-            check_range("learning_rate", self.learning_rate, 1e-6, 1.0)
-            if self.optimizer == "lbfgs":
-                raise StyleTransferError(
-                    "A learning_rate is for the optimizer adam; lbfgs finds its own steps."
-                )
-        for name, choices in (("init", get_args(Init)), ("optimizer", get_args(Optimizer))):
-            if getattr(self, name) not in choices:
-                raise StyleTransferError(
-                    f"The {name} is {getattr(self, name)!r}; choose one of {', '.join(choices)}."
-                )
-        if self.content_weight == 0 and self.style_weight == 0:
+        settings = self.settings
+        backbones.architecture(settings.backbone)
+        if settings.content_weight == 0 and settings.style_weight == 0:
             raise StyleTransferError("content_weight and style_weight are both 0; raise one.")
-        if len(self.layer_weights) != len(backbones.STYLE_LAYERS):
+
+    @property
+    def settings(self) -> Recipe:
+        """The recipe with these options in the place of its own."""
+        recipe = recipes.named(self.recipe)
+        if self.similarity is not None:
+            recipe = recipes.with_similarity(recipe, self.similarity)
+        given = {
+            name: getattr(self, name)
+            for name in ("backbone", "iterations", "init", "size", "save_every")
+            if getattr(self, name) is not None
+        }
+        return replace(
+            recipe,
+            **given,
+            **self._optimizer_settings(recipe),
+            style_layers=self._style_layers(recipe),
+            content_weight=recipe.content_weight * self.content_weight,
+            style_weight=recipe.style_weight * self.style_weight,
+            variation_weight=recipe.variation_weight * self.tv_weight,
+        )
+
+    def _optimizer_settings(self, recipe: Recipe) -> dict[str, Any]:
+        optimizer, rate = self.optimizer or recipe.optimizer, self.learning_rate
+        if optimizer == "lbfgs":
+            if rate is not None:
+                raise StyleTransferError(
+                    "A learning_rate is for the optimizers adam and sgd; lbfgs finds its own steps."
+                )
+            return {"optimizer": optimizer}
+        if optimizer == recipe.optimizer:
+            return {} if rate is None else {"learning_rate": rate}
+        if rate is None and optimizer == "sgd":
             raise StyleTransferError(
-                f"There are {len(self.layer_weights)} layer_weights; give 5 (relu1_1 ... relu5_1)."
+                f"The recipe {recipe.name!r} has no learning_rate for sgd; give one, or choose "
+                "another optimizer."
             )
-        normalised_weights(self.layer_weights, len(backbones.STYLE_LAYERS))
+        # A published schedule belongs to the published optimiser.
+        rate = rate or ADAM_RATE * recipe.pixel_range
+        return {"optimizer": optimizer, "learning_rate": rate, "decay": 1.0, "clip": True}
 
-
-class _Compiled:
-    """A backbone's statistics and the loss with its gradient, as TensorFlow functions."""
-
-    def __init__(self, backbone: str):
-        import tensorflow as tf
-
-        network = backbones.load(backbone)
-        features = backbones.truncate(network, backbones.STYLE_LAYERS)
-        channels = [features.output[layer].shape[-1] for layer in backbones.STYLE_LAYERS]
-        picture = tf.TensorSpec([1, None, None, 3])
-        content_spec = tf.TensorSpec([1, None, None, features.output[CONTENT_LAYER].shape[-1]])
-
-        @tf.function(input_signature=[picture])
-        def content_target(image):
-            return losses.instance_normalise(features(image)[CONTENT_LAYER])
-
-        @tf.function(input_signature=[picture])
-        def style_target(image):
-            found = features(image)
-            return [losses.gram_matrix(found[layer]) for layer in backbones.STYLE_LAYERS]
-
-        def parts(image, content, grams, layer_weights):
-            found = features(image)
-            style = [
-                losses.relative_error(losses.gram_matrix(found[layer]), gram)
-                for layer, gram in zip(backbones.STYLE_LAYERS, grams, strict=True)
-            ]
-            structure = losses.instance_normalise(found[CONTENT_LAYER])
-            return tf.stack(
-                [
-                    tf.reduce_mean(tf.square(structure - content)),
-                    tf.reduce_sum(tf.stack(style) * layer_weights),
-                    losses.total_variation(image),
-                    losses.out_of_range(image),
-                ]
+    def _style_layers(self, recipe: Recipe) -> recipes.Layers:
+        given: Any = self.layer_weights
+        if given is None:
+            return recipe.style_layers
+        layers, published = zip(*recipe.style_layers, strict=True)
+        if isinstance(given, Sequence) and len(given) != len(layers):
+            raise StyleTransferError(
+                f"There are {len(given)} layer_weights; give {len(layers)} "
+                f"({layers[0]} ... {layers[-1]})."
             )
+        shares = normalised_weights(given, len(layers))
+        return tuple(zip(layers, map(float, shares * sum(published)), strict=True))
 
-        @tf.function(
-            input_signature=[
-                picture,
-                content_spec,
-                [tf.TensorSpec([1, c, c]) for c in channels],
-                tf.TensorSpec([len(channels)]),
-                tf.TensorSpec([4]),
-            ]
+
+def _check_optional(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None:
+        check_range(name, value, low, high)
+
+
+# ---- From a recipe to an objective ---------------------------------------------------------------
+
+
+def _layers_on(backbone: str, layers: recipes.Layers) -> dict[str, float]:
+    """The layers that the backbone has in their place; weights of those that fall together add."""
+    found: dict[str, float] = {}
+    for layer, weight in layers:
+        nearest = backbones.nearest_layer(backbone, layer)
+        found[nearest] = found.get(nearest, 0.0) + weight
+    return found
+
+
+def _structure(settings: Recipe, regions: int = 0) -> tuple[Structure, Weights]:
+    published_on = recipes.named(settings.name).backbone
+    content = _layers_on(settings.backbone, settings.content_layers)
+    style = _layers_on(settings.backbone, settings.style_layers)
+    structure = Structure(
+        settings.backbone,
+        tuple(content),
+        tuple(style),
+        settings.content_loss,
+        settings.style_loss,
+        settings.variation_loss,
+        settings.pixel_range,
+        regions,
+        backbones.VGG_TO.get(settings.backbone, 1.0) if published_on.startswith("vgg") else 1.0,
+    )
+    weights = Weights(
+        settings.content_weight,
+        settings.style_weight,
+        settings.variation_weight,
+        settings.range_weight,
+        tuple(content.values()),
+        tuple(style.values()),
+    )
+    return structure, weights
+
+
+def _replaced_layers(settings: Recipe) -> list[str]:
+    """One sentence for each layer of the recipe that the backbone does not have."""
+    notes = []
+    for layer, _ in settings.content_layers + settings.style_layers:
+        nearest = backbones.nearest_layer(settings.backbone, layer)
+        if nearest != layer:
+            notes.append(f"{nearest} of {settings.backbone} stands for {layer}")
+    return notes
+
+
+def _fit_style(style: np.ndarray, settings: Recipe, size: tuple[int, int], scale: float):
+    """The style at the size at which its statistics are taken for a picture of `size` (h, w)."""
+    if settings.style_fit == "content":
+        height, width = size
+    else:
+        height, width = style.shape[:2]
+        shrink = min(1.0, min(size) / min(height, width))
+        height, width = height * shrink, width * shrink
+    # Sides under MIN_SIDE have no position in the deepest layers.
+    scale = min(scale, LARGEST_STYLE_SCALE * MAX_SIZE / max(height, width))
+    height, width = (max(images.MIN_SIDE, round(side * scale)) for side in (height, width))
+    return style if (height, width) == style.shape[:2] else images.resize(style, height, width)
+
+
+def objective(
+    content: np.ndarray,
+    styles: Sequence[np.ndarray],
+    options: Options,
+    masks: Sequence[np.ndarray] | None = None,
+    tile_pixels: float | None = None,
+) -> Objective:
+    """The loss of `options` for a photo (h, w, 3) at the very size at which it is optimised.
+
+    styles of any size; masks (any size) one for each style; tile_pixels as in `Objective`.
+    """
+    settings = options.settings
+    structure, weights = _structure(settings, 0 if masks is None else len(styles))
+    size = content.shape[0], content.shape[1]
+    return Objective(
+        structure,
+        weights,
+        content,
+        [_fit_style(style, settings, size, options.style_scale) for style in styles],
+        shares=normalised_weights(options.style_weights, len(styles)),
+        strength=options.strength,
+        masks=masks,
+        tile_pixels=tile_pixels,
+    )
+
+
+# ---- Memory --------------------------------------------------------------------------------------
+
+# Measured on a CPU with TensorFlow 2.21: peaks of processes at 256 ... 2048 px, whole and tiled, on
+# lite and VGG19. At 1024 px: 1.41 GB on lite and 2.72 GB on VGG19.
+PROGRAM_BYTES = 0.7e9  # Python, TensorFlow, and the code that it compiles
+FEATURES_FACTOR = 1.3  # the peak of an evaluation by the size of all features,
+PICTURE_FACTOR = 4.0  # and by that of the picture
+WEIGHT_COPIES = 3
+# Pictures kept by the optimiser and around it; L-BFGS' memory comes on top.
+BUFFERS = {"lbfgs": 17, "adam": 14, "sgd": 11}
+FREE_SHARE = 0.8  # of what is free that a run may take unless told otherwise
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """Bytes that a run takes on the device, by size."""
+
+    settings: Recipe
+    structure: Structure
+
+    def per_pixel(self) -> float:
+        """Of a window that is evaluated."""
+        network = backbones.architecture(self.structure.backbone)
+        features = network.floats_per_pixel(self.structure.layers)
+        return 4 * (FEATURES_FACTOR * features + PICTURE_FACTOR * 3)
+
+    def whole(self, pixels: float) -> float:
+        """Of what has the picture's full size whether or not it is tiled."""
+        network = backbones.architecture(self.structure.backbone)
+        kept = sum(
+            network.width(n) / backbones.stride(n) ** 2 for n in self.structure.content_layers
         )
-        def evaluate(image, content, grams, layer_weights, weights):
-            with tf.GradientTape() as tape:
-                tape.watch(image)
-                weighted = weights * parts(image, content, grams, layer_weights)
-                total = tf.reduce_sum(weighted)
-            return weighted, tape.gradient(total, image)
+        buffers = 4
+        if models.device().kind == "CPU":  # else the optimiser works in another memory
+            buffers = BUFFERS[self.settings.optimizer]
+            if self.settings.optimizer == "lbfgs":
+                buffers += 2 * _pairs(round(3 * pixels))
+        return PROGRAM_BYTES + WEIGHT_COPIES * self.weights() + 4 * pixels * (3 * buffers + kept)
 
-        self.content_target, self.style_target, self.evaluate = (
-            content_target,
-            style_target,
-            evaluate,
-        )
+    def weights(self) -> float:
+        """Of the network: kernels of 3x3."""
+        network = backbones.architecture(self.structure.backbone)
+        widths = [3, *(network.width(layer) for layer in network.layers)]
+        return 4 * 9 * sum(a * b for a, b in pairwise(widths))
+
+    def untiled(self, pixels: float) -> float:
+        return self.whole(pixels) + pixels * self.per_pixel()
+
+    def tile_pixels(self, pixels: float, budget: float) -> float:
+        """The largest window that leaves room for the rest of a picture of this many pixels."""
+        return (budget - self.whole(pixels)) / self.per_pixel()
 
 
-def _compiled(backbone: str) -> _Compiled:
-    return models.shared(("gatys", backbone), lambda: _Compiled(backbone))
+def _budget(options: Options) -> float | None:
+    """Bytes; None where it is not known what is free."""
+    if options.max_memory is not None:
+        return 1e9 * options.max_memory
+    free = models.free_memory()
+    return None if free is None else FREE_SHARE * free + PROGRAM_BYTES
 
 
-class Objective:
-    """The loss of one run: x (h, w, 3) -> (total, gradient); the parts of the last one are kept.
+# ---- The plan of a run ---------------------------------------------------------------------------
 
-    content (h, w, 3) has the size worked at; styles of any size are shrunk to its short side.
+
+class Scale(NamedTuple):
+    """One size of a run, coarse to fine."""
+
+    height: int
+    width: int
+    until: int  # the iteration at which it ends
+    tile_pixels: float | None
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+
+def _worked_size(height: int, width: int, settings: Recipe) -> tuple[int, int]:
+    """(h, w) of the finest scale: `Recipe.fit`."""
+    size = settings.size
+    if settings.fit == "square":
+        return size, size
+    factor = size / height if settings.fit == "rows" else min(1.0, size / max(height, width))
+    factor = min(factor, MAX_SIZE / max(height, width))
+    least_height, least_width = (min(side, images.MIN_SIDE) for side in (height, width))
+    return max(round(height * factor), least_height), max(round(width * factor), least_width)
+
+
+def _affordable(
+    height: int, width: int, settings: Recipe, budget: float | None
+) -> tuple[int, int, float | None, list[str]]:
+    """The size that fits into the budget, its largest tile, and what to tell of it."""
+    if budget is None:
+        return height, width, None, []
+    structure, _ = _structure(settings)
+    memory = _Memory(settings, structure)
+
+    long, needed = max(height, width), memory.untiled(height * width)
+    for side in (long, *range((long - 1) // CELL * CELL, 0, -CELL)):
+        rows, columns = round(height * side / long), round(width * side / long)
+        if min(rows, columns) < min(height, width, images.MIN_SIDE):
+            break
+        room = memory.tile_pixels(rows * columns, budget)
+        cut = grid(rows, columns, structure.border, room)
+        if cut and room >= min(rows * columns, smallest_tile(structure.border)):
+            notes = [f"done at {side} px: {long} needs {needed / 1e9:.1f} GB"] * (side < long)
+            notes += [f"tiled in {math.prod(cut)}"] * (cut != (1, 1))
+            return rows, columns, room, notes
+    raise StyleTransferError(
+        f"{budget / 1e9:.2f} GB of memory are too little for any size; allow "
+        f"{(memory.untiled(images.MIN_SIDE * max(height, width)) + 1e7) / 1e9:.2f} GB or more."
+    )
+
+
+def _plan(height: int, width: int, options: Options) -> tuple[list[Scale], list[str]]:
+    """The scales of a photo (height, width), and what to tell of them."""
+    settings = options.settings
+    budget = _budget(options)
+    worked = _worked_size(height, width, settings)
+    height, width, tile_pixels, notes = _affordable(*worked, settings, budget)
+    kept = [
+        (fraction, share)
+        for fraction, share in settings.scales[:-1]
+        if fraction * min(height, width) >= COARSEST
+    ] + [settings.scales[-1]]
+    shares = np.array([share for _, share in kept]) / sum(share for _, share in kept)
+    ends = [round(settings.iterations * done) for done in accumulate(map(float, shares))]
+    scales, before = [], 0
+    for (fraction, _), until in zip(kept, ends, strict=True):
+        if until > before or fraction == kept[-1][0]:
+            rows, columns = round(height * fraction), round(width * fraction)
+            scales.append(Scale(rows, columns, until, tile_pixels))
+            before = until
+    return scales, notes
+
+
+def _pace_key(settings: Recipe, scale: Scale) -> tuple[Any, ...]:
+    tiled = scale.tile_pixels is not None and scale.pixels > scale.tile_pixels
+    return "gatys", settings.backbone, settings.optimizer, tiled
+
+
+# Seconds of an evaluation that do not depend on the size: calls into TensorFlow.
+FIXED_SECONDS = 0.004
+# Of a tiled evaluation before one was measured: a forward pass more, and the borders.
+TILED_FACTOR = 1.8
+# Evaluations that a new size costs on top: the photo's and styles' statistics, new buffers.
+SETTING_UP = 2.0
+
+
+def _evaluation_seconds(settings: Recipe, scale: Scale) -> float | None:
+    """From earlier evaluations in this process, at this or another size."""
+    expected = models.pace.expected(_pace_key(settings, scale), scale.pixels, FIXED_SECONDS)
+    if expected is None and scale.tile_pixels is not None:
+        whole = _evaluation_seconds(settings, scale._replace(tile_pixels=None))
+        expected = None if whole is None else TILED_FACTOR * whole
+    return expected
+
+
+# ---- The search at one scale ---------------------------------------------------------------------
+
+
+class Parametrisation(NamedTuple):
+    """The optimiser's variable z instead of the picture x: x = to_image(z), which is linear.
+
+    A well-conditioned one (a Laplacian pyramid, whitened colours) speeds L-BFGS up: Mordvintsev et
+    al., "Differentiable Image Parameterizations", 2018. `to_gradient` is the transpose of
+    `to_image`: the gradient by z of a loss whose gradient by x is given.
     """
 
-    def __init__(self, content: np.ndarray, styles: Sequence[np.ndarray], options: Options):
-        self.compiled = _compiled(options.backbone)
-        self.backbone = options.backbone
-        shares = normalised_weights(options.style_weights, len(styles))
-        self.layer_weights = normalised_weights(options.layer_weights, len(backbones.STYLE_LAYERS))
-        self.weights = np.array(
-            [
-                CONTENT_SCALE * options.content_weight,
-                options.style_weight,
-                VARIATION_SCALE * options.tv_weight,
-                RANGE_SCALE,
-            ],
-            "float32",
+    from_image: Callable[[np.ndarray], np.ndarray]
+    to_image: Callable[[np.ndarray], np.ndarray]
+    to_gradient: Callable[[np.ndarray], np.ndarray]
+
+
+def _same(array: np.ndarray) -> np.ndarray:
+    return array
+
+
+def parametrisation(settings: Recipe, height: int, width: int) -> Parametrisation:
+    """Of a picture (height, width, 3): its pixels. The one place to add another."""
+    return Parametrisation(_same, _same, _same)
+
+
+class _InParameters:
+    """The objective as a function of the parameters; keeps the last picture."""
+
+    def __init__(self, evaluate: Objective, space: Parametrisation):
+        self.evaluate, self.space = evaluate, space
+
+    def __call__(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        self.image = self.space.to_image(z)
+        loss, gradient = self.evaluate(self.image)
+        return loss, self.space.to_gradient(gradient)
+
+
+def _pairs(values: int) -> int:
+    """Steps that L-BFGS remembers of a picture of so many values: fewer of a large one."""
+    return int(np.clip(PAIR_BYTES / (8 * values), *PAIRS))
+
+
+def _evaluations(
+    evaluate: optimizers.Evaluate, start: np.ndarray, settings: Recipe, first: int, cut: float
+) -> Iterator[optimizers.Evaluation]:
+    """The recipe's optimiser with its steps multiplied by `cut`."""
+    if settings.optimizer == "lbfgs":
+        shorter = {"first_step": cut * 1e-2, "max_step": cut * 0.5} if cut < 1 else {}
+        return optimizers.lbfgs(evaluate, start, memory=_pairs(start.size), **shorter)
+    slower = replace(settings, learning_rate=cut * settings.learning_rate)
+    return optimizers.minimise(evaluate, start, slower, first=first)
+
+
+class _Search:
+    """The optimisation at one scale: iterates over evaluations, keeps the best, mends divergence.
+
+    Attributes:
+        first: the iteration of its first evaluation.
+        first_loss: of the first evaluation.
+        best: where the loss was lowest; None where not even the first is a number.
+        at_minimum: whether it ended because nothing lowers the loss any more.
+    """
+
+    def __init__(
+        self,
+        point: _InParameters,
+        start: np.ndarray,
+        settings: Recipe,
+        first: int,
+        notes: list[str],
+    ):
+        """`notes`: what happens is told there."""
+        self.point, self.start, self.settings = point, start, settings
+        self.first, self.notes = first, notes
+        self.first_loss, self.least = math.nan, math.inf
+        self.best: np.ndarray | None = None
+        self.at_minimum = False
+
+    def __iter__(self) -> Iterator[optimizers.Evaluation]:
+        done = self.first
+        for cut in STEP_CUTS:
+            if cut == STEP_CUTS[1]:
+                self.notes.append("the step size was cut")
+            start = self.start if self.best is None else self.best
+            evaluations = _evaluations(self.point, start, self.settings, done, cut)
+            last = next(evaluations) if cut < 1 else None  # the best once more
+            for last in evaluations:
+                self._keep(last, first=done == self.first)
+                yield last
+                done += 1
+                if self.best is None:
+                    return
+                if self.settings.optimizer != "lbfgs" and self._diverged(last):
+                    break
+            if last is not None and not self._diverged(last):
+                self.at_minimum = True
+                return
+        self.notes.append("the loss went on growing, so this is the best picture met")
+
+    def _keep(self, evaluation: optimizers.Evaluation, first: bool) -> None:
+        if first:
+            self.first_loss = evaluation.loss
+        if evaluation.loss < self.least:
+            self.best, self.least = evaluation.x, evaluation.loss
+
+    def _diverged(self, last: optimizers.Evaluation) -> bool:
+        """L-BFGS shortens its own steps, and diverges only where it ends on what is no number."""
+        grew = self.settings.optimizer != "lbfgs" and last.loss > DIVERGED * abs(self.first_loss)
+        return grew or not np.isfinite(last.loss) or not np.isfinite(last.gradient).all()
+
+
+# ---- A run ---------------------------------------------------------------------------------------
+
+
+class _Clock:
+    """The time of a run: what is left of it, and when its budget is used up.
+
+    A coarse scale may use only its share of a budget that is too small for the whole run.
+    """
+
+    def __init__(self, started: float, settings: Recipe, scales: Sequence[Scale], options: Options):
+        self.started, self.settings, self.scales = started, settings, scales
+        self.budget = math.inf if options.time_budget is None else options.time_budget
+        self.index = 0
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def spent(self) -> bool:
+        return self.seconds() >= self.budget
+
+    def enter(self, index: int, iteration: int) -> None:
+        """The first evaluation of a scale is done, which waited for compilation and the like."""
+        self.index, self.first, self.entered = index, iteration, self.seconds()
+        self.rate: float | None = None  # seconds per evaluation, measured at this scale
+        work = self._work(iteration)
+        self.share = work[0] / (sum(work) or 1.0)  # of this scale in all that is left
+
+    def evaluated(self, iteration: int) -> None:
+        self.rate = (self.seconds() - self.entered) / (iteration - self.first)
+
+    def _work(self, iteration: int) -> list[float]:
+        """What is left at this scale and at each one after it, in evaluations at this scale."""
+        scale = self.scales[self.index]
+        here = _evaluation_seconds(self.settings, scale)
+        work = [float(scale.until - iteration)]
+        for before, after in pairwise(self.scales[self.index :]):
+            there = _evaluation_seconds(self.settings, after)
+            ratio = there / here if there and here else after.pixels / scale.pixels
+            work.append(ratio * (after.until - before.until + SETTING_UP))
+        return work
+
+    def _planned(self, iteration: int) -> float | None:
+        """Seconds left as if there were no budget; None before anything is known."""
+        rate = self.rate or _evaluation_seconds(self.settings, self.scales[self.index])
+        return None if rate is None else rate * sum(self._work(iteration))
+
+    def left(self, iteration: int) -> float | None:
+        """Seconds expected until the end of the run; None before anything is known."""
+        planned = self._planned(iteration)
+        within = max(0.0, self.budget - self.seconds())
+        if planned is None:
+            return None if math.isinf(within) else within
+        return min(planned, within)
+
+    def over(self, iteration: int) -> bool:
+        """Whether a scale that others follow has used its share of too small a budget."""
+        planned = self._planned(iteration)
+        if planned is None or self.seconds() + planned <= self.budget:
+            return False
+        return self.seconds() - self.entered >= self.share * (self.budget - self.entered)
+
+
+def _checked_masks(
+    masks: Sequence[np.ndarray] | None, styles: Sequence[np.ndarray], content: np.ndarray
+) -> Sequence[np.ndarray] | None:
+    if masks is None:
+        return None
+    if len(masks) != len(styles):
+        raise StyleTransferError(
+            f"{len(styles)} styles were given {len(masks)} masks; give one mask for each style."
         )
-        short_side = min(content.shape[:2])
-        with models.on_device():
-            self.content = self.compiled.content_target(content[None])
-        grams = []
-        for style in styles:
-            with models.on_device():
-                grams.append(self.compiled.style_target(images.fit_short(style, short_side)[None]))
-        self.grams = [
-            sum(share * gram for share, gram in zip(shares, layer, strict=True))
-            for layer in zip(*grams, strict=True)
-        ]
-        self.parts = np.zeros(4, "float32")
-
-    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        with models.on_device():
-            started = time.perf_counter()
-            parts, gradient = self.compiled.evaluate(
-                x[None], self.content, self.grams, self.layer_weights, self.weights
+    height, width = content.shape[:2]
+    for mask in masks:
+        if mask.shape != (height, width):
+            size = " x ".join(map(str, reversed(mask.shape)))
+            raise StyleTransferError(
+                f"A mask is {size} px but the photo {width} x {height} px; give a mask of the "
+                "photo's size."
             )
-            self.parts, gradient = parts.numpy(), gradient.numpy()[0]
-            seconds = time.perf_counter() - started
-        models.pace.record(("gatys", self.backbone), x.size, seconds)
-        return float(self.parts.sum()), gradient
-
-    def losses(self) -> dict[str, float]:
-        """The weighted parts of the last evaluation."""
-        names = ("content", "style", "variation", "range")
-        parts = dict(zip(names, map(float, self.parts), strict=True))
-        return {"total": sum(parts.values()), **parts}
-
-
-def _start(content: np.ndarray, options: Options, init_image: np.ndarray | None) -> np.ndarray:
-    if init_image is not None:
-        return images.resize(init_image, *content.shape[:2])
-    if options.init == "noise":
-        rng = np.random.default_rng(options.seed)
-        return rng.uniform(0.25, 0.75, content.shape).astype("float32")
-    return content
+        if not (mask.min() >= -ROUNDING and mask.max() <= 1 + ROUNDING):
+            raise StyleTransferError(
+                f"A mask has values from {mask.min()} to {mask.max()}; give values in [0, 1]."
+            )
+        if not mask.any():
+            raise StyleTransferError(
+                "A mask is all black, so its style has no place; paint white where it shall go."
+            )
+    return masks
 
 
-def _optimizer(options: Options, objective: Objective, start: np.ndarray):
-    if options.optimizer == "lbfgs":
-        return optimizers.lbfgs(objective, start)
-    return optimizers.adam(
-        objective, start, learning_rate=options.learning_rate or 0.02, clip=(0.0, 1.0)
-    )
+def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`images.resize`, without a copy where the size is right already."""
+    return image if image.shape[:2] == (height, width) else images.resize(image, height, width)
+
+
+def _start(photo: np.ndarray, settings: Recipe, seed: int) -> np.ndarray:
+    """The picture at which the coarsest scale starts where none is given."""
+    if settings.init not in ("noise", "content+noise"):
+        return photo
+    reach = settings.init_noise or NOISE
+    noise = np.random.default_rng(seed).uniform(-reach, reach, photo.shape)
+    middle = 0.5 if settings.init == "noise" else photo
+    return np.clip(middle + noise, 0.0, 1.0).astype("float32")
+
+
+def _begin(
+    content: np.ndarray,
+    styles: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray] | None,
+    options: Options,
+    scale: Scale,
+    image: np.ndarray | None,
+    first: int,
+    notes: list[str],
+) -> _Search:
+    """The search at a scale from `image` (of any size), or from the recipe's own start.
+
+    Apart from `iterate`, so that no picture of full size outlives its use.
+    """
+    photo = _resized(content, scale.height, scale.width)
+    if image is None:
+        image = _start(photo, options.settings, options.seed)
+    space = parametrisation(options.settings, scale.height, scale.width)
+    start = space.from_image(_resized(image, scale.height, scale.width))
+    evaluate = objective(photo, styles, options, masks, scale.tile_pixels)
+    return _Search(_InParameters(evaluate, space), start, options.settings, first, notes)
 
 
 def iterate(
@@ -248,45 +687,85 @@ def iterate(
     styles: Sequence[np.ndarray],
     options: Options,
     init_image: np.ndarray | None = None,
+    masks: Sequence[np.ndarray] | None = None,
 ) -> Iterator[Step]:
     """Optimises, yielding a `Step` at the start, every few evaluations, and at the end.
 
     Closing the generator stops the run at once; nothing is held between two steps. The image of
-    each Step is the best so far, at the size worked at.
+    each Step is the best so far, at the size worked at. The last Step may repeat the iteration of
+    the one before it, with a note more.
 
     Args:
         content: (H, W, 3) in [0, 1]; styles: the same, of any sizes.
         init_image: (H, W, 3) to start from instead of `options.init`.
+        masks: (H, W) in [0, 1] for each style: where it is painted. Elsewhere only the content
+            part of the loss counts.
     """
     started = time.monotonic()
-    small = images.fit(content, options.size)
-    objective = Objective(small, styles, options)
-    best: Step | None = None
-    shown = -1
-    for iteration, evaluation in enumerate(
-        _optimizer(options, objective, _start(small, options, init_image))
-    ):
-        seconds = time.monotonic() - started
-        if iteration == 0 and not np.isfinite(evaluation.loss):
+    settings = options.settings
+    normalised_weights(options.style_weights, len(styles))
+    masks = _checked_masks(masks, styles, content)
+    scales, notes = _plan(content.shape[0], content.shape[1], options)
+    notes = _replaced_layers(settings) + notes
+    if settings.init == "fast" and init_image is None:
+        notes.append("started from the photo, as no fast result was given")
+    clock = _Clock(started, settings, scales, options)
+    save_every = settings.save_every
+
+    def report() -> Step:
+        return Step(
+            iteration,
+            settings.iterations,
+            parts,
+            np.clip(image, 0.0, 1.0),
+            clock.seconds(),
+            clock.left(iteration),
+            "; ".join(notes) or None,
+        )
+
+    iteration, shown = -1, None
+    image: Any = init_image
+    parts: dict[str, float] = {}
+    for index, scale in enumerate(scales):
+        # Each scale has its own targets, and starts from the last one's picture.
+        search = _begin(content, styles, masks, options, scale, image, iteration + 1, notes)
+        resumed = time.perf_counter()
+        for evaluation in search:
+            iteration += 1
+            if search.best is None:
+                break
+            if iteration == search.first:
+                clock.enter(index, iteration)
+            else:  # the first one may have waited for compilation
+                clock.evaluated(iteration)
+                seconds = time.perf_counter() - resumed
+                models.pace.record(_pace_key(settings, scale), scale.pixels, seconds)
+            if search.best is evaluation.x:
+                image, parts = search.point.image, search.point.evaluate.losses()
+
+            over = index < len(scales) - 1 and clock.over(iteration)
+            if over or clock.spent() or iteration >= scale.until:
+                break
+            if any(every and iteration % every == 0 for every in (PREVIEW_EVERY, save_every)):
+                shown = iteration, list(notes)
+                yield report()
+            resumed = time.perf_counter()
+
+        if not parts:
             raise StyleTransferError(
-                f"The loss is {evaluation.loss} at the start; lower the weights."
+                f"The loss is {search.first_loss} at the start; lower the weights."
             )
-        if best is None or evaluation.loss < best.losses["total"]:
-            best = Step(iteration, options.iterations, objective.losses(), evaluation.x, seconds)
-        best = replace(best, iteration=iteration, seconds=seconds)
-        spent = options.time_budget is not None and seconds >= options.time_budget
-        last = spent or iteration >= options.iterations
-        if last or iteration % PREVIEW_EVERY == 0:
-            shown = iteration
-            yield _clipped(best)
-        if last:
-            return
-    if best is not None and best.iteration != shown:  # a minimum was found before the planned end
-        yield _clipped(best)
+        if search.best is None:
+            notes.append(f"the loss is {search.first_loss} at the next size, so it ended before")
+            break
+        if clock.spent() and iteration < settings.iterations:
+            notes.append("ended by the time budget")
+            break
+        if search.at_minimum and index == len(scales) - 1:
+            notes.append("stopped at a minimum")
 
-
-def _clipped(step: Step) -> Step:
-    return replace(step, image=np.clip(step.image, 0.0, 1.0))
+    if shown != (iteration, notes):
+        yield replace(report(), seconds_left=0.0)
 
 
 def stylize(
@@ -295,10 +774,11 @@ def stylize(
     options: Options,
     init_image: np.ndarray | None = None,
     on_step: Callable[[Step], Any] | None = None,
+    masks: Sequence[np.ndarray] | None = None,
 ) -> np.ndarray:
     """The last picture of `iterate` at the photo's own size: float32 (H, W, 3) in [0, 1]."""
     image = content
-    for step in iterate(content, styles, options, init_image):
+    for step in iterate(content, styles, options, init_image, masks):
         image = step.image
         if on_step is not None:
             on_step(step)
@@ -307,8 +787,13 @@ def stylize(
 
 def expected_seconds(height: int, width: int, options: Options) -> float | None:
     """Seconds for a photo of this size on this machine; None before the first run."""
-    key = ("gatys", options.backbone)
-    seconds = models.pace.expected_for(key, height, width, options.size, options.iterations + 1)
-    if seconds is None or options.time_budget is None:
-        return seconds
-    return min(seconds, options.time_budget)
+    settings = options.settings
+    anywhere = Scale(1, 1, 1, None)
+    if _evaluation_seconds(settings, anywhere) is None:
+        return None
+    seconds, before = 0.0, -1
+    for scale in _plan(height, width, options)[0]:
+        one = _evaluation_seconds(settings, scale) or 0.0
+        seconds += one * (scale.until - before + (SETTING_UP if before >= 0 else 0))
+        before = scale.until
+    return seconds if options.time_budget is None else min(seconds, options.time_budget)

@@ -118,7 +118,7 @@ def reach(photo: np.ndarray, style: np.ndarray, options: gatys.Options) -> dict[
     list(nst_demo.iterate(photo, style, iterations=5))  # compile
     started = time.perf_counter()
     seconds, last = float("inf"), np.inf
-    for step in nst_demo.iterate(photo, style, iterations=options.iterations or 400):
+    for step in nst_demo.iterate(photo, style, iterations=options.settings.iterations):
         if step.image.shape == photo.shape:
             last = step.losses["total"]
             if last <= loss:

@@ -104,11 +104,12 @@ DEFAULT = Recipe(
     style_loss="gram",
     content_weight=0.15,
     style_weight=1.0,
-    variation_weight=1.0,
+    variation_weight=0.2,
     range_weight=10.0,
     init="fast",
     optimizer="lbfgs",
-    iterations=150,
+    iterations=300,
+    scales=((0.5, 0.25), (1.0, 0.75)),
 )
 
 SETHI = Recipe(

@@ -21,7 +21,7 @@ import numpy as np
 
 import nst_demo
 from bench.measure import medians, random_picture, report, report_ratios, vgg19_forward
-from nst_demo import backbones, images, optimizers, weights
+from nst_demo import backbones, images, optimizers, recipes, weights
 from nst_demo.methods import gatys
 
 YARDSTICK = "VGG19 forward, 512x512"  # to block5_conv1
@@ -40,7 +40,7 @@ def torch_evaluation(size: int) -> Callable[[], object] | None:
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return None
-    functional = torch.nn.functional
+    functional, recipe = torch.nn.functional, recipes.DEFAULT
     shape, style_layers = backbones.ARCHITECTURES["vgg19"], backbones.STYLE_LAYERS
     layers = shape.layers[: shape.layers.index("block5_conv1") + 1]
     kernels, channels = {}, 3
@@ -78,13 +78,14 @@ def torch_evaluation(size: int) -> Callable[[], object] | None:
     def evaluate():
         x = picture(0).requires_grad_()
         found = features(x)
-        loss = 0.15 * ((normalised(found["block4_conv1"]) - content) ** 2).mean()
+        loss = recipe.content_weight * ((normalised(found["block4_conv1"]) - content) ** 2).mean()
         for layer in style_layers:
             target = grams[layer]
             loss = loss + 0.2 * ((gram(found[layer]) - target) ** 2).sum() / (target**2).sum()
-        loss = loss + (x[:, :, 1:] - x[:, :, :-1]).square().mean()
-        loss = loss + (x[..., 1:] - x[..., :-1]).square().mean()
-        loss = loss + 10 * (x - x.clamp(0, 1)).square().mean()
+        variation = (x[:, :, 1:] - x[:, :, :-1]).square().mean()
+        variation = variation + (x[..., 1:] - x[..., :-1]).square().mean()
+        loss = loss + recipe.variation_weight * variation
+        loss = loss + recipe.range_weight * (x - x.clamp(0, 1)).square().mean()
         loss.backward()
         return x.grad
 

@@ -133,20 +133,13 @@ def open_picture(source: ImageSource, *, what: str = "picture") -> Picture:
         return _from_array(source, label)
     if isinstance(source, Image.Image):
         return _from_image(source, label)
-    if isinstance(source, str | os.PathLike):
-        data = read_file(source, what)
-        label = f"{label} {Path(source).name!r}"
-    else:
-        data = _read_stream(source)
+    data, label = _contents(source, what)
     if not data:
         raise StyleTransferError(f"{label} is empty (0 bytes); export or download it again.")
     if len(data) > MAX_BYTES:
         _refuse_bytes(label, len(data))
     with _decoding(label):
-        try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        except Image.UnidentifiedImageError as error:
-            raise _unidentified(data, label) from error
+        image = _identified(data, label)
     with image:
         return _from_image(image, label)
 
@@ -184,8 +177,10 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resample a float32 (H, W, C) image or (H, W) mask to (height, width), Lanczos, antialiased.
 
     Each channel goes through Pillow's float mode, so no precision is lost to 8 bits. Lanczos
-    overshoots at edges: the result is clipped to [0, 1].
+    overshoots at edges: the result is clipped to [0, 1]. A picture of that size is returned itself.
     """
+    if image.shape[:2] == (height, width):
+        return image
     if height < 1 or width < 1:
         raise StyleTransferError(
             f"A picture cannot be resized to {width} x {height} px; give at least 1 x 1."
@@ -301,19 +296,9 @@ def read_text(
     source: a path, the bytes of a file, or a binary file. Whoever wrote it may be a stranger.
     Raises StyleTransferError if it cannot be read or is no picture.
     """
-    label = f"The {what}"
-    if isinstance(source, str | os.PathLike):
-        data = read_file(source, what)
-        label = f"{label} {Path(source).name!r}"
-    else:
-        data = _read_stream(source)
-    with _decoding(label):
-        try:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-        except Image.UnidentifiedImageError as error:
-            raise _unidentified(data, label) from error
-        with image:
-            return _text_of(image)
+    data, label = _contents(source, what)
+    with _decoding(label), _identified(data, label) as image:
+        return _text_of(image)
 
 
 def check_save_path(path: str | os.PathLike[str]) -> Path:
@@ -396,6 +381,21 @@ def read_file(source: str | os.PathLike[str], what: str) -> bytes:
         if isinstance(error, StyleTransferError):
             raise
         raise StyleTransferError(f"{name} is not a valid path; check it.") from error
+
+
+def _contents(source: str | os.PathLike[str] | bytes | BinaryIO, what: str) -> tuple[bytes, str]:
+    """The bytes of a file and how messages call it."""
+    if isinstance(source, str | os.PathLike):
+        return read_file(source, what), f"The {what} {Path(source).name!r}"
+    return _read_stream(source), f"The {what}"
+
+
+def _identified(data: bytes, label: str) -> Image.Image:
+    """The picture in `data`, its pixels not decoded yet."""
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.UnidentifiedImageError as error:
+        raise _unidentified(data, label) from error
 
 
 def _read_stream(source: bytes | BinaryIO) -> bytes:

@@ -256,7 +256,7 @@ def _fit_style(style: np.ndarray, settings: Recipe, size: tuple[int, int], scale
     # Sides under MIN_SIDE have no position in the deepest layers.
     scale = min(scale, LARGEST_STYLE_SCALE * MAX_SIZE / max(height, width))
     height, width = (max(images.MIN_SIDE, round(side * scale)) for side in (height, width))
-    return style if (height, width) == style.shape[:2] else images.resize(style, height, width)
+    return images.resize(style, height, width)
 
 
 def objective(
@@ -644,11 +644,6 @@ def _checked_masks(
     return masks
 
 
-def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """`images.resize`, without a copy where the size is right already."""
-    return image if image.shape[:2] == (height, width) else images.resize(image, height, width)
-
-
 def _start(photo: np.ndarray, settings: Recipe, seed: int) -> np.ndarray:
     """The picture at which the coarsest scale starts where none is given."""
     if settings.init not in ("noise", "content+noise"):
@@ -673,11 +668,11 @@ def _begin(
 
     Apart from `iterate`, so that no picture of full size outlives its use.
     """
-    photo = _resized(content, scale.height, scale.width)
+    photo = images.resize(content, scale.height, scale.width)
     if image is None:
         image = _start(photo, options.settings, options.seed)
     space = parametrisation(options.settings, scale.height, scale.width)
-    start = space.from_image(_resized(image, scale.height, scale.width))
+    start = space.from_image(images.resize(image, scale.height, scale.width))
     evaluate = objective(photo, styles, options, masks, scale.tile_pixels)
     return _Search(_InParameters(evaluate, space), start, options.settings, first, notes)
 
@@ -782,7 +777,7 @@ def stylize(
         image = step.image
         if on_step is not None:
             on_step(step)
-    return image if image.shape == content.shape else images.resize(image, *content.shape[:2])
+    return images.resize(image, *content.shape[:2])
 
 
 def expected_seconds(height: int, width: int, options: Options) -> float | None:

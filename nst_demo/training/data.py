@@ -107,19 +107,16 @@ class PictureFolder:
         )
 
 
-class CropBatches(keras.utils.PyDataset):
-    """Batches of crops, one from each folder: tuples of float32 (B, side, side, 3) in [0, 1].
+class Batches(keras.utils.PyDataset):
+    """The batches of steps `first` to `last` of a run.
 
     Batch number `i` depends on the seed and `i` alone, so a resumed run draws the batches that
     the killed one would have drawn.
     """
 
-    def __init__(
-        self, folders: list[PictureFolder], side: int, batch: int, first: int, last: int, seed: int
-    ):
+    def __init__(self, batch: int, first: int, last: int, seed: int):
         super().__init__(workers=WORKERS, use_multiprocessing=False, max_queue_size=4 * WORKERS)
-        self.folders, self.side, self.batch, self.seed = folders, side, batch, seed
-        self.first, self.last = first, last
+        self.batch, self.first, self.last, self.seed = batch, first, last, seed
 
     @property
     def num_batches(self) -> int:
@@ -128,8 +125,21 @@ class CropBatches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self.num_batches
 
+    def random(self, index: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, self.first + index))
+
+
+class CropBatches(Batches):
+    """Batches of crops, one from each folder: tuples of float32 (B, side, side, 3) in [0, 1]."""
+
+    def __init__(
+        self, folders: list[PictureFolder], side: int, batch: int, first: int, last: int, seed: int
+    ):
+        super().__init__(batch, first, last, seed)
+        self.folders, self.side = folders, side
+
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        rng = np.random.default_rng((self.seed, self.first + index))
+        rng = self.random(index)
         crops = tuple(
             np.stack([folder.crop(rng, self.side) for _ in range(self.batch)]).astype("float32")
             / 255.0

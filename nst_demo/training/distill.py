@@ -55,20 +55,17 @@ def disturb(rng: np.random.Generator, crop: np.ndarray, other: np.ndarray) -> np
     return np.round(np.clip(picture, 0.0, 1.0) * 255.0).astype("uint8")
 
 
-class FeatureStore(keras.utils.PyDataset):
+class FeatureStore:
     """Fixed crops of photos and paintings with the teacher's features, as files of float16.
 
-    Batches are (crops (B, side, side, 3) uint8, {layer: features}); batch number `i` depends on
-    the seed and `i` alone. The first use computes the features (the crops come half from each
+    The first use computes the features (the crops come half from each
     folder); a store that is complete is used again.
     """
 
     def __init__(self, folder: Path, count: int, side: int, of: str = ""):
         """`of`: what the features come from; others are not taken for them."""
-        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=8)
         self.folder, self.count, self.side, self.of = folder, count, side, of
         self.arrays: dict[str, np.ndarray] = {}
-        self.first = self.last = self.batch = self.seed = 0
 
     def _file(self, name: str) -> Path:
         digest = hashlib.sha256(self.of.encode()).hexdigest()[:8]
@@ -122,23 +119,21 @@ class FeatureStore(keras.utils.PyDataset):
             self.arrays[name] = array
         self.arrays[name][start : start + len(values)] = values
 
-    def batches(self, first: int, last: int, batch: int, seed: int) -> FeatureStore:
+    def batches(self, first: int, last: int, batch: int, seed: int) -> StoredBatches:
         """The batches of steps `first` to `last`."""
-        part = FeatureStore(self.folder, self.count, self.side, self.of)
-        part.arrays, part.first, part.last = self.arrays, first, last
-        part.batch, part.seed = batch, seed
-        return part
+        return StoredBatches(self.arrays, batch, first, last, seed)
 
-    @property
-    def num_batches(self) -> int:
-        return self.last - self.first
 
-    def __len__(self) -> int:
-        return self.num_batches
+class StoredBatches(data.Batches):
+    """Batches of a store: (crops (B, side, side, 3) in [0, 1], {layer: features})."""
+
+    def __init__(self, arrays: dict[str, np.ndarray], batch: int, first: int, last: int, seed: int):
+        super().__init__(batch, first, last, seed)
+        self.arrays = arrays
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        rng = np.random.default_rng((self.seed, self.first + index))
-        chosen = np.sort(rng.choice(self.count, self.batch, replace=False))
+        count = len(self.arrays["crops"])
+        chosen = np.sort(self.random(index).choice(count, self.batch, replace=False))
         crops = self.arrays["crops"][chosen].astype("float32") / 255.0
         return ((crops, {layer: self.arrays[layer][chosen] for layer in STORED}),)
 

@@ -133,15 +133,16 @@ def _depth(layer: str) -> tuple[int, ...]:
 def build_network(shape: Architecture, preprocessing: str, name: str) -> keras.Model:
     """The whole network with fresh weights: (B, H, W, 3) in [0, 1] -> {layer: (B, h, w, C)}.
 
+    Whatever Keras' policy, pictures are preprocessed in float32: bfloat16 has 8 bits, as they have.
     `preprocessing` is "vgg" (caffe's BGR means, zero padding throughout, as the published weights
     expect) or "unit" (centred to [-1, 1], edge padding of the picture).
     """
     image = keras.Input((None, None, 3), name="image")
     if preprocessing == "vgg":
-        x = VGGPreprocessing(name="preprocessing")(image)
+        x = VGGPreprocessing(name="preprocessing", dtype="float32")(image)
     else:
-        x = keras.layers.Rescaling(2.0, -1.0, name="preprocessing")(image)
-        x = EdgePadding(name="edge_padding")(x)
+        x = keras.layers.Rescaling(2.0, -1.0, name="preprocessing", dtype="float32")(image)
+        x = EdgePadding(name="edge_padding", dtype="float32")(x)
     features = {}
     for block, (channels, count) in enumerate(
         zip(shape.channels, shape.convolutions, strict=True), 1

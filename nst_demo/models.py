@@ -97,6 +97,52 @@ def device() -> Device:
     return Device("CPU", f"CPU, {cores} cores")
 
 
+PRECISION_VARIABLE = "NST_PRECISION"
+BFLOAT16_CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # Intel and AMD; Arm
+BFLOAT16_CAPABILITY = (8, 0)  # of NVIDIA's GPUs
+
+
+@cache
+def precision() -> str:
+    """ "bfloat16" where the device multiplies it faster than "float32"; NST_PRECISION overrides."""
+    choice = os.environ.get(PRECISION_VARIABLE, "").strip()
+    if choice not in ("", "float32", "bfloat16"):
+        raise StyleTransferError(
+            f"{PRECISION_VARIABLE} is {choice!r}; set it to float32 or bfloat16, or unset it."
+        )
+    if choice:
+        return choice
+    return "bfloat16" if _multiplies_bfloat16() else "float32"
+
+
+def _multiplies_bfloat16() -> bool:
+    if device().kind == "GPU":
+        import tensorflow as tf
+
+        gpu = tf.config.list_physical_devices("GPU")[0]
+        details = tf.config.experimental.get_device_details(gpu)
+        return details.get("compute_capability", (0, 0)) >= BFLOAT16_CAPABILITY
+    try:
+        words = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:  # not Linux
+        return False
+    return not words.isdisjoint(BFLOAT16_CPU_FLAGS)
+
+
+@contextmanager
+def fast_arithmetic() -> Iterator[None]:
+    """Networks built inside keep float32 weights, and compute in `precision`.
+
+    Keras' policy is global, but of this thread only.
+    """
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if precision() == "bfloat16" else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
 _built: dict[Hashable, Any] = {}
 _building: dict[Hashable, threading.Lock] = {}
 _registry = threading.Lock()

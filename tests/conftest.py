@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["NST_PRECISION"] = "float32"  # what is compared exactly; bfloat16 has tests of its own
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

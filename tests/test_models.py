@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -394,3 +395,58 @@ def test_threads_get_the_same_pictures_as_one_alone(picture, style):
     finish(*[start(lambda i=i: work(i)) for i in range(4)])
     for expected, found in zip(alone, together, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+# ---- precision -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def precision(monkeypatch):
+    """What `models.precision` finds with NST_PRECISION set so (None: unset)."""
+
+    def found(setting: str | None) -> str:
+        monkeypatch.delenv(models.PRECISION_VARIABLE, raising=False)
+        if setting is not None:
+            monkeypatch.setenv(models.PRECISION_VARIABLE, setting)
+        models.precision.cache_clear()
+        return models.precision()
+
+    yield found
+    models.precision.cache_clear()
+
+
+def test_bfloat16_is_used_where_the_processor_multiplies_it(monkeypatch, precision):
+    monkeypatch.setattr(models, "device", lambda: models.Device("CPU", "CPU"))
+    for flags, expected in (("fma avx2", "float32"), ("avx512f avx512_bf16 sse", "bfloat16")):
+        monkeypatch.setattr(models.Path, "read_text", lambda _, flags=flags: f"flags : {flags}\n")
+        assert precision(None) == expected
+    assert precision("float32") == "float32"
+
+
+def test_another_precision_is_refused(precision):
+    with pytest.raises(StyleTransferError, match=r"NST_PRECISION is 'half'; set it to float32"):
+        precision("half")
+
+
+def test_a_network_in_bfloat16_keeps_float32_weights_and_the_policy_of_others(precision):
+    assert precision("bfloat16") == "bfloat16"
+    with models.fast_arithmetic():
+        layer = keras.layers.Dense(2)
+    assert (layer.compute_dtype, layer.variable_dtype) == ("bfloat16", "float32")
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_bfloat16_paints_the_same_picture(precision, monkeypatch, picture):
+    """Both modes: within two grey levels on average; the gradient points the same way."""
+    photo, style = picture(96, 128, seed=3), picture(80, 80, seed=4)
+    painted, losses, gradients = [], [], []
+    for setting in ("float32", "bfloat16"):
+        monkeypatch.setattr(models, "_built", {})
+        precision(setting)
+        painted.append(adain.stylize(photo, [style], adain.Options()))
+        loss, gradient = gatys.objective(photo, [style], gatys.Options(size=128))(photo)
+        losses.append(loss)
+        gradients.append(gradient.ravel() / np.linalg.norm(gradient))
+    assert np.abs(painted[0] - painted[1]).mean() < 2 / 255
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert gradients[0] @ gradients[1] > 0.9

@@ -30,6 +30,8 @@ from nst_demo.training.teachers import Teacher
 COMPUTED = "block1_conv1"
 CROPS = 2400
 STORED = tuple(layer for layer in backbones.STYLE_LAYERS if layer != COMPUTED)
+# Alike, the shallow layers with their small errors would be the last to be learnt.
+LAYER_WEIGHTS = dict(zip(backbones.STYLE_LAYERS, (3.0, 1.5, 1.5, 1.0, 1.0), strict=True))
 
 
 def disturb(rng: np.random.Generator, crop: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -158,7 +160,7 @@ def normalise_activations(network: keras.Model, pictures: np.ndarray) -> None:
 
 
 class Distillation(keras.Model):
-    """The student with its 1x1 maps; the loss is the mean relative error over the five layers.
+    """The student with its 1x1 maps; the loss is a weighted mean of the layers' relative errors.
 
     Its input is a batch of `FeatureStore`; `sample` is one, from which the size of the teacher's
     features is taken. `computed` gives the layers that are not stored.
@@ -199,14 +201,14 @@ class Distillation(keras.Model):
         targets = self.targets(x)
         total = 0.0
         for layer, tracker in self.trackers.items():
-            # Squared error divided by the target's energy: every layer counts alike.
+            # Squared error divided by the target's energy.
             error = losses.relative_error(
                 ops.cast(y_pred[layer], "float32"),
                 ops.cast(targets[layer], "float32") / self.scales[layer],
             )
             tracker.update_state(ops.sqrt(error))
-            total = total + error
-        return total / len(self.trackers)
+            total = total + LAYER_WEIGHTS[layer] * error
+        return total / sum(LAYER_WEIGHTS.values())
 
 
 def balance(network: keras.Model, pictures: np.ndarray) -> None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the packaged networks on a GPU with JAX: `lite`, then the AdaIN network on the same loss
-# features, then (where the command exists) a feed-forward network for each style given. For a box
+# features, then a feed-forward network for each style given. For a box
 # without internet and without TensorFlow that has jax with its CUDA plug-in.
 #
 #   bench/train_gpu.sh --data DIR --teachers "A.npz B.npz" --out DIR --minutes "10 15 0" \
@@ -133,10 +133,7 @@ train train-lite lite "$lite_minutes" "$LITE_STEPS" --teacher --styles "$data/st
 # shellcheck disable=SC2086
 train train-adain adain "$adain_minutes" "$ADAIN_STEPS" --loss-network --styles "$data/style" \
     $ADAIN_FLAGS
-if [ "$style_minutes" != 0 ] && $PYTHON -m nst_demo train-feedforward --help >/dev/null 2>&1; then
-    for style in "${styles[@]}"; do
-        name=$(basename "${style%.*}")
-        train train-feedforward "$name" "$style_minutes" "$STYLE_STEPS" --loss-network \
-            --style "$style"
-    done
-fi
+for style in "${styles[@]}"; do
+    train train-style "$(basename "${style%.*}")" "$style_minutes" "$STYLE_STEPS" --loss-network \
+        "$style"
+done

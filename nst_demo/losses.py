@@ -32,6 +32,18 @@ def instance_normalise(features, epsilon: float = 1e-5):
     return (ops.cast(features, "float32") - mean) / deviation
 
 
+def gram_matrix(features):
+    """(B, h, w, C) -> (B, C, C), float32: the mean over positions of F Fᵀ.
+
+    Gatys et al., arXiv 1508.06576, eq. 3, divided by the number of positions, so that pictures of
+    any sizes compare.
+    """
+    features = ops.cast(features, "float32")
+    flat = ops.reshape(features, (ops.shape(features)[0], -1, ops.shape(features)[-1]))
+    positions = ops.cast(ops.shape(flat)[1], "float32")
+    return ops.matmul(ops.transpose(flat, (0, 2, 1)), flat) / positions
+
+
 def relative_error(value, target):
     """|value - target|^2 / |target|^2 over the whole batch: scale-free, 1 for a zero guess."""
     return ops.sum(ops.square(value - target)) / (ops.sum(ops.square(target)) + 1e-8)

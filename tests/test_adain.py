@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from nst_demo import images, losses
+from nst_demo import images, losses, strokes
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import adain
 from nst_demo.methods.adain import TRIM, Options
@@ -364,10 +364,12 @@ def test_large_strokes_come_from_a_smaller_painting_and_detail_from_the_full_one
     photo, code = picture(160, 240), adain.style_code(style)
     full = adain.paint(photo, code)
     both = adain.paint(photo, code, stroke_size=80)
-    small = adain.paint(adain._resized(photo, (53, 80)), code)
-    before, after = (np.abs(adain._resized(x, (53, 80)) - small).mean() for x in (full, both))
+    small = adain.paint(strokes.resized(photo, (53, 80)), code)
+    before, after = (np.abs(strokes.resized(x, (53, 80)) - small).mean() for x in (full, both))
     assert after < 0.5 * before
-    one, other = (x - adain._resized(adain._resized(x, (53, 80)), (160, 240)) for x in (full, both))
+    one, other = (
+        x - strokes.resized(strokes.resized(x, (53, 80)), (160, 240)) for x in (full, both)
+    )
     assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9
 
 

@@ -1,5 +1,7 @@
 """Magenta's method, end to end on a tiny SavedModel with the Hub model's signature."""
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,13 +12,17 @@ from nst_demo.errors import StyleTransferError
 
 
 class TinyModel(tf.Module):
-    """Paints the photo in the style's mean colour; drops an odd last row, as strides do."""
+    """Paints the photo in the style's mean colour; drops an odd last row, as strides do.
+
+    Black where the style is not of the size that Magenta's model was trained on.
+    """
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, None, None, 3])]
     )
     def __call__(self, content, style):
         colour = tf.reduce_mean(style, axis=(1, 2), keepdims=True)
+        colour *= tf.cast(tf.reduce_all(tf.shape(style)[1:3] == 256), tf.float32)
         height = tf.shape(content)[1] // 2 * 2
         return [0.0 * content[:, :height] + colour]
 
@@ -44,6 +50,34 @@ def test_paints_at_the_photos_size(tiny_model, photo, orange):
     picture = nst_demo.stylize(photo, orange, method="magenta")
     assert picture.shape == photo.shape
     np.testing.assert_allclose(picture, np.broadcast_to(orange[0, 0], photo.shape), atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (33, 300), (641, 97)])
+def test_a_photo_of_any_size_keeps_it(tiny_model, orange, shape):
+    picture = nst_demo.stylize(np.zeros((*shape, 3), "float32"), orange, method="magenta")
+    np.testing.assert_allclose(picture, np.broadcast_to(orange[0, 0], (*shape, 3)), atol=1e-3)
+
+
+def test_the_model_is_loaded_once_and_on_first_use(tiny_model, photo, orange, monkeypatch):
+    import tensorflow_hub
+
+    handles, load = [], tensorflow_hub.load
+    monkeypatch.setattr(tensorflow_hub, "load", lambda h: handles.append(h) or load(h))
+    nst_demo.expected_seconds("magenta", 100, 100)
+    assert handles == []
+    for _ in range(2):
+        nst_demo.stylize(photo, orange, method="magenta")
+    assert handles == [weights.magenta()]
+
+
+def test_without_the_package_it_is_one_sentence_and_the_rest_works(
+    tiny_model, photo, orange, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorflow_hub", None)
+    with pytest.raises(StyleTransferError, match="install 'tensorflow-hub'") as caught:
+        nst_demo.stylize(photo, orange, method="magenta")
+    assert "\n" not in str(caught.value)
+    assert nst_demo.stylize(photo, orange).shape == photo.shape
 
 
 def test_strength_blends_pixels(tiny_model, photo, orange):

@@ -387,7 +387,7 @@ def test_the_time_left_is_that_of_the_steps_of_this_run(monkeypatch, tmp_path, c
     """Resumed at step 400; the first step takes 100 s (it compiles), the others take 2 s."""
     now = [0.0]
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    checkpoint: Any = SimpleNamespace(update_average=lambda decay: None)
+    checkpoint: Any = SimpleNamespace(seconds=0.0, update_average=lambda decay: None)
     for minutes, words in ((None, "2.000 s/step  18 min left"), (5, "2.000 s/step  2 min left")):
         run = options(tmp_path, steps=1000, minutes=minutes, checkpoint_seconds=1e9)
         progress = loop._Progress(run, checkpoint, Log(tmp_path, 0), 400, lambda: None)
@@ -439,7 +439,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
     assert f"last good checkpoint is {tmp_path / 'checkpoint.npz'}" in str(error.value)
     assert "a learning rate lower than 0.1" in str(error.value)
     state = read(tmp_path / "checkpoint.npz")
-    assert all(np.isfinite(array).all() for array in state.values())
+    assert all(np.isfinite(array).all() for array in state.values() if array.dtype.kind == "f")
     for _ in range(2):
         good, _, _ = fit(options(tmp_path / "good", steps=10, minutes=0))
     np.testing.assert_allclose(state["weight000"], numpy(good.dense.kernel), rtol=1e-5)

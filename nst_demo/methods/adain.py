@@ -27,9 +27,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from nst_demo import images, losses, models, weights
+from nst_demo import images, losses, models, strokes, temporal, weights
 from nst_demo.blending import normalised_weights
 from nst_demo.errors import StyleTransferError, check_range
+from nst_demo.layers import UpsampleConvolution, modulated_convolution
 
 STRIDE = 16  # the coarsest features are at 1/16: padded sides must be multiples of this
 TRIM = 14  # the decoder's unpadded convolutions take this many pixels off each side
@@ -39,7 +40,6 @@ MAX_SIZE = 4096  # px
 STYLE_SIZE = 512  # px, short side
 STROKE_SIZE = 1536  # px, long side: in larger pictures the strokes are to be as large as in this
 LEAST_SIZE = 256  # px, long side: no picture is painted smaller for larger strokes
-LEAST_SHRINK = 1.4  # by less it is not worth the time
 TILE_PIXELS = 2**21  # a picture of more is worked on in bands
 CHANNELS = (24, 32, 64, 128)  # at 1/2, 1/4, 1/8, 1/16
 BLOCKS = (0, 1, 1, 2)  # residual blocks at each of them
@@ -56,55 +56,6 @@ def apply_code(features, own, target):
     scale = target_deviation / deviation
     shift = target_mean - mean * scale
     return features * ops.cast(scale, features.dtype) + ops.cast(shift, features.dtype)
-
-
-def modulated_convolution(features, kernel, bias, gain, shift, padding: str = "valid"):
-    """(conv(features) + bias) * (1 + gain) + shift, gain and shift (B, 1, 1, C) from the style."""
-    gain, shift = (ops.cast(part, features.dtype) for part in (gain, shift))
-    if features.shape[0] == 1:  # one style: cheaper in the weights than in the features
-        scale = 1.0 + ops.reshape(gain, (-1,))
-        bias = bias * scale + ops.reshape(shift, (-1,))  # (C,): TensorFlow fuses it and a relu
-        return ops.conv(features, kernel * scale, padding=padding) + bias
-    return (ops.conv(features, kernel, padding=padding) + bias) * (1.0 + gain) + shift
-
-
-class UpsampleConvolution(keras.layers.Layer):
-    """Nearest-neighbour upsampling by 2, an unpadded 3x3 convolution, relu: (h, w) -> (2h-2, 2w-2).
-
-    Between convolution and relu, `gain` and `shift` (B, 1, 1, filters) may come in from the style.
-
-    Computed at the low resolution: each corner between four pixels sees only those four, so one
-    2x2 convolution with four times the channels and a pixel shuffle give the same result with
-    4/9 of the multiplications and without the enlarged copy (cf. Odena et al., "Deconvolution and
-    Checkerboard Artifacts", 2016, for why not a transposed convolution).
-    """
-
-    # FOLD[r, t, d]: whether row d of the 3x3 kernel falls on low-resolution row t of the corner,
-    # for the lower (r = 0) and the upper (r = 1) output row around it.
-    FOLD = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], "float32")
-
-    def __init__(self, filters: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.filters = filters
-
-    def build(self, input_shape):
-        self.kernel = self.add_weight(
-            shape=(3, 3, input_shape[-1], self.filters), initializer="he_normal", name="kernel"
-        )
-        self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
-
-    def call(self, features, gain=None, shift=None):
-        channels = self.kernel.shape[2]
-        fold = ops.cast(self.FOLD, self.compute_dtype)
-        corner = ops.einsum("rtd,sue,deco->tucrso", fold, fold, self.kernel)
-        corner = ops.reshape(corner, (2, 2, channels, 4 * self.filters))
-        bias = ops.tile(self.bias, 4)
-        if gain is None:
-            x = ops.conv(features, corner, padding="valid") + bias
-        else:
-            gain, shift = (ops.tile(part, (1, 1, 1, 4)) for part in (gain, shift))
-            x = modulated_convolution(features, corner, bias, gain, shift)
-        return ops.depth_to_space(ops.relu(x), 2)
 
 
 class ResidualBlock(keras.layers.Layer):
@@ -155,6 +106,7 @@ class AdaINNetwork(keras.Model):
         conv = keras.layers.Conv2D
         self.channels = channels
         self.code_size = 2 * sum(channels[1:])
+        self.moments_size = self.code_size + 2 * sum(channels[1:-1])  # with `decode_coarse`'s own
         self.enter = conv(channels[0], 4, 2, padding="same", activation="relu", name="enter")
         self.down = [
             conv(c, 3, 2, padding="same", activation="relu", name=f"down{level}")
@@ -226,9 +178,10 @@ class AdaINNetwork(keras.Model):
         """
         return self.decode_fine(self.decode_coarse(features, own_code, code), code)
 
-    def decode_coarse(self, features, own_code, code):
+    def decode_coarse(self, features, own_code, code, moments=losses.moments):
         """`decode` up to 1/4: all that depends on moments of the whole picture.
 
+        moments: (features, epsilon) -> mean and deviation; a clip shares them over its frames.
         Returns (B, H/4 - 6, W/4 - 6, C4).
         """
         own, target = self._moments(own_code), self._moments(code)
@@ -244,7 +197,7 @@ class AdaINNetwork(keras.Model):
             x = x + apply_code(skip, own[level - 1], target[level - 1])
             (mean, deviation), (gain, shift) = target[level - 1], next(modulation)
             aim = mean + shift, deviation * ops.exp(gain)
-            x = apply_code(x, losses.moments(x, EPSILON), aim)
+            x = apply_code(x, moments(x, EPSILON), aim)
             for block in self.blocks[level]:
                 x = block(x, *next(modulation))
         return x
@@ -257,7 +210,7 @@ class AdaINNetwork(keras.Model):
         modulation = self._modulation(code)[-1 - len(self.blocks[0]) :]
         for layer, (gain, shift) in zip([self.up[0], *self.blocks[0]], modulation, strict=True):
             x = layer(x, gain, shift)
-        return ops.depth_to_space(ops.sigmoid(self.leave(x)), 2)
+        return ops.depth_to_space(ops.sigmoid(ops.cast(self.leave(x), "float32")), 2)
 
     def call(self, pictures):
         content, style = pictures[0], pictures[1]
@@ -364,7 +317,10 @@ class _Compiled:
 
         picture = tf.TensorSpec([1, None, None, 3])
         code = tf.TensorSpec([1, network.code_size])
-        features = [tf.TensorSpec([1, None, None, channels]) for channels in network.channels[1:]]
+        features = [
+            tf.TensorSpec([1, None, None, channels], network.compute_dtype)
+            for channels in network.channels[1:]
+        ]
 
         @tf.function(input_signature=[features[0]])
         def encode_coarse(quarter):
@@ -385,6 +341,39 @@ class _Compiled:
 
             return tf.cond(strength < 1.0, with_detail, lambda: painted)
 
+        state = tf.TensorSpec([1, network.moments_size])
+
+        @tf.function(input_signature=[picture, code, tf.TensorSpec([]), state, tf.TensorSpec([])])
+        def paint_frame(padded, code, strength, before, keep):
+            """`paint_whole` with `keep` of the moments of the frames before; also the new ones."""
+            features = network.encode(padded)
+            own = network.code(features)
+            size = network.code_size
+            before_own, before_inner = before[:, :size], before[:, size:]
+            shared_own = own + keep * (before_own - own)
+            earlier = iter(_pairs(before_inner, network.channels[-2:0:-1]))
+            state = [shared_own]
+
+            def shared(x, epsilon):
+                pair = []
+                for now, then in zip(losses.moments(x, epsilon), next(earlier), strict=True):
+                    pair.append(now + keep * (then - now))
+                    state.append(tf.squeeze(pair[-1], (1, 2)))
+                return pair
+
+            target = shared_own + strength * (code - shared_own)
+            coarse = network.decode_coarse(features, shared_own, target, shared)
+            painted = network.decode_fine(coarse, target)
+
+            def with_detail():
+                lost = padded[:, TRIM:-TRIM, TRIM:-TRIM] - network.decode(features, own, own)
+                return tf.clip_by_value(painted + (1.0 - strength) * lost, 0.0, 1.0)
+
+            painted = tf.cond(strength < 1.0, with_detail, lambda: painted)
+            return painted, tf.concat(state, 1)
+
+        self.moments_size = network.moments_size
+        self.paint_frame = paint_frame
         self.encode_fine = tf.function(network.encode_fine, input_signature=[picture])
         self.encode_coarse = encode_coarse
         self.decode_coarse = tf.function(
@@ -407,10 +396,21 @@ class _Compiled:
             quarters.append(found[:, start - top // 4 :][:, : stop - start])
         return self.encode_coarse(tf.concat(quarters, 1))
 
-    def paint(self, padded: np.ndarray, code: np.ndarray, strength: float) -> np.ndarray:
-        """(H, W, 3) with the style of `code`: (H - 2 TRIM, W - 2 TRIM, 3) in [0, 1]."""
+    def paint(
+        self,
+        padded: np.ndarray,
+        code: np.ndarray,
+        strength: float,
+        shared: SharedMoments | None = None,
+    ) -> np.ndarray:
+        """(H, W, 3) with the style of `code`: (H - 2 TRIM, W - 2 TRIM, 3) in [0, 1].
+
+        shared: of a clip; a frame that is worked on in bands goes without, and still is steadied.
+        """
         height, width = padded.shape[:2]
         if height * width <= TILE_PIXELS:
+            if shared is not None:
+                return shared.paint(self, padded, code, strength)
             return self.paint_whole(padded[None], code, np.float32(strength)).numpy()[0]
         features, own = self.encode(padded)
         code = own + np.float32(strength) * (code - own)
@@ -435,6 +435,32 @@ class _Compiled:
         return decoded[4 * (start - top) :][: 4 * (stop - start)]
 
 
+class SharedMoments:
+    """The moments of a clip's frames so far, at one size: an exponential moving average.
+
+    What a frame is normalised by then changes slowly, and a little noise cannot shift the colours
+    of the whole painting.
+    """
+
+    def __init__(self, keep: float):
+        self.keep = keep
+        self._state: Any = None
+
+    def forget(self) -> None:
+        """A new scene begins."""
+        self._state = None
+
+    def paint(
+        self, network: _Compiled, padded: np.ndarray, code: np.ndarray, strength: float
+    ) -> np.ndarray:
+        first = self._state is None
+        before = np.zeros((1, network.moments_size), "float32") if first else self._state
+        keep = np.float32(0 if first else self.keep)
+        given = padded[None], code, np.float32(strength), before, keep
+        painted, self._state = network.paint_frame(*given)
+        return painted.numpy()[0]
+
+
 def bands(rows: int, row_pixels: int) -> list[tuple[int, int]]:
     """`rows`, each of `row_pixels`, cut into (start, stop) of about equal height, in order.
 
@@ -445,8 +471,9 @@ def bands(rows: int, row_pixels: int) -> list[tuple[int, int]]:
 
 
 def _load() -> _Compiled:
-    network = AdaINNetwork()
-    network.build()
+    with models.fast_arithmetic():
+        network = AdaINNetwork()
+        network.build()
     network.load_weights(weights.packaged("adain"))
     return _Compiled(network)
 
@@ -465,46 +492,42 @@ def style_code(style: np.ndarray, style_scale: float = 1.0) -> np.ndarray:
 
 
 def paint(
-    content: np.ndarray, code: np.ndarray, strength: float = 1.0, stroke_size: float = STROKE_SIZE
+    content: np.ndarray,
+    code: np.ndarray,
+    strength: float = 1.0,
+    stroke_size: float = STROKE_SIZE,
+    shared: tuple[SharedMoments | None, SharedMoments | None] = (None, None),
 ) -> np.ndarray:
     """`content` (H, W, 3) with the style of `code` (1, n): float32 (H, W, 3) in [0, 1].
 
-    The network's strokes are so many pixels large, so the larger a picture the finer they look.
-    One that is much larger than `stroke_size` (px, long side) is painted at that size too: it takes
-    all that can be seen there from that painting, and the finer detail from its own (a Laplacian
-    pyramid of two levels: Burt & Adelson, "A Multiresolution Spline", 1983).
+    Its strokes are as large as in a picture of `stroke_size` (px, long side); see `strokes`.
+
+    shared: a clip's moments at the two sizes, where `content` is one of its frames.
     """
-    network = _network()
-    height, width = content.shape[:2]
-    shrink = max(height, width) / stroke_size
+    network, moments = _network(), iter(shared)
+
+    def once(picture: np.ndarray) -> np.ndarray:
+        return _paint_once(network, picture, code, strength, next(moments))
+
     with models.on_device():
         started = time.perf_counter()
-        painted = _paint_once(network, content, code, strength)
-        if shrink > LEAST_SHRINK:
-            small = max(MARGIN, round(height / shrink)), max(MARGIN, round(width / shrink))
-            coarse = _paint_once(network, _resized(content, small), code, strength)
-            painted += _resized(coarse - _resized(painted, small), (height, width))
-            np.clip(painted, 0.0, 1.0, out=painted)
+        painted = strokes.paint_at_two_sizes(once, content, stroke_size, MARGIN)
         models.pace.record("adain", content.size, time.perf_counter() - started)
     return painted
 
 
 def _paint_once(
-    network: _Compiled, content: np.ndarray, code: np.ndarray, strength: float
+    network: _Compiled,
+    content: np.ndarray,
+    code: np.ndarray,
+    strength: float,
+    shared: SharedMoments | None,
 ) -> np.ndarray:
     height, width = content.shape[:2]
-    margins = [(MARGIN, MARGIN + -side % STRIDE) for side in (height, width)]
-    padded = np.pad(content, [*margins, (0, 0)], mode="reflect")
-    painted = network.paint(padded, code, strength)
+    padded = strokes.mirrored(content, MARGIN, STRIDE)
+    painted = network.paint(padded, code, strength, shared)
     edge = MARGIN - TRIM
     return painted[edge : edge + height, edge : edge + width].copy()
-
-
-def _resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, C) of any range; faster than `images.resize`, and good enough between two levels."""
-    import tensorflow as tf
-
-    return tf.image.resize(values, size, antialias=True).numpy()
 
 
 def stylize(content: np.ndarray, styles: Sequence[np.ndarray], options: Options) -> np.ndarray:
@@ -512,13 +535,9 @@ def stylize(content: np.ndarray, styles: Sequence[np.ndarray], options: Options)
 
     Blending is the convex combination of §7.2, taken of the styles' codes.
     """
-    shares = normalised_weights(options.style_weights, len(styles))
-    used = [(share, style) for share, style in zip(shares, styles, strict=True) if share > 0]
-    code = np.sum([share * style_code(style, options.style_scale) for share, style in used], axis=0)
+    code, larger = _blend(styles, options)
     small = images.fit(content, options.size)
-    larger = sum(share * _enlargement(style, options.style_scale) for share, style in used)
-    stroke_size = max(LEAST_SIZE, min(STROKE_SIZE, max(small.shape)) / larger)
-    painted = paint(small, code, options.strength, stroke_size / min(1.0, options.style_scale))
+    painted = paint(small, code, options.strength, _stroke_size(small, larger, options))
     if small.shape == content.shape:
         return painted
     height, width = content.shape[:2]
@@ -527,6 +546,56 @@ def stylize(content: np.ndarray, styles: Sequence[np.ndarray], options: Options)
         lost = content - images.resize(small, height, width)
         painted = np.clip(painted + np.float32(1 - options.strength) * lost, 0.0, 1.0)
     return painted
+
+
+def _blend(styles: Sequence[np.ndarray], options: Options) -> tuple[np.ndarray, float]:
+    """The code (1, n) of the weighted styles, and by how much strokes are to be larger for it."""
+    shares = normalised_weights(options.style_weights, len(styles))
+    used = [(share, style) for share, style in zip(shares, styles, strict=True) if share > 0]
+    code = np.sum([share * style_code(style, options.style_scale) for share, style in used], axis=0)
+    larger = sum(share * _enlargement(style, options.style_scale) for share, style in used)
+    return code, float(larger)
+
+
+def _stroke_size(small: np.ndarray, larger: float, options: Options) -> float:
+    """For `paint`."""
+    stroke_size = max(LEAST_SIZE, min(STROKE_SIZE, max(small.shape)) / larger)
+    return stroke_size / min(1.0, options.style_scale)
+
+
+class FramePainter:
+    """Paints the frames of one clip, (H, W, 3) in [0, 1], in order; see `frame_painter`."""
+
+    KEEP = 0.9  # share of the moments of the frames before, at smoothing 1
+
+    def __init__(self, styles: Sequence[np.ndarray], options: Options, smoothing: float):
+        check_range("smoothing", smoothing, 0, 1)
+        self.options = options
+        self.code, self._larger = _blend(styles, options)
+        self._still = temporal.Stillness(smoothing)
+        keep = self.KEEP * smoothing
+        self._shared = SharedMoments(keep), SharedMoments(keep)
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        frame = self._still.calm(frame)
+        if self._still.new_scene:
+            for moments in self._shared:
+                moments.forget()
+        small = images.fit(frame, self.options.size)
+        stroke_size = _stroke_size(small, self._larger, self.options)
+        painted = paint(small, self.code, self.options.strength, stroke_size, self._shared)
+        return self._still.steady(images.resize(painted, *frame.shape[:2]))
+
+
+def frame_painter(
+    styles: Sequence[np.ndarray], options: Options, smoothing: float = temporal.SMOOTHING
+) -> FramePainter:
+    """A painter of one clip's frames: the styles' code is computed once, and what stands still in
+    the clip stands still in the painting.
+
+    smoothing: 0 (each frame by itself) to 1.
+    """
+    return FramePainter(styles, options, smoothing)
 
 
 def _enlargement(style: np.ndarray, style_scale: float) -> float:

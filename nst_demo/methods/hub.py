@@ -45,6 +45,11 @@ def _load() -> Any:
         import tensorflow_hub
 
         return tensorflow_hub.load(handle)
+    except ImportError as error:  # the package, or pkg_resources, which newer setuptools lack
+        raise StyleTransferError(
+            f"Magenta's model needs the package tensorflow-hub ({error}); install "
+            "'tensorflow-hub' and 'setuptools<81', or use the method 'adain'."
+        ) from error
     except Exception as error:  # urllib, tarfile and TensorFlow each raise their own kinds
         raise StyleTransferError(
             f"Magenta's model could not be loaded from {handle} ({type(error).__name__}); connect "
@@ -55,13 +60,10 @@ def _load() -> Any:
 
 def stylize(content: np.ndarray, styles: Sequence[np.ndarray], options: Options) -> np.ndarray:
     """`content` (H, W, 3) in the style of the one picture in `styles`: (H, W, 3) in [0, 1]."""
-    if len(styles) != 1:
-        raise StyleTransferError(
-            f"The method 'magenta' takes one style, not {len(styles)}; blend with 'adain'."
-        )
+    (picture,) = styles
     model = models.shared("magenta", _load)
     small = images.fit(content, options.size)
-    style = images.resize(styles[0], STYLE_SIDE, STYLE_SIDE)
+    style = images.resize(picture, STYLE_SIDE, STYLE_SIDE)
     with models.on_device():
         started = time.perf_counter()
         painted = np.asarray(model(_tensor(small), _tensor(style))[0])[0]

@@ -1,9 +1,12 @@
-"""Trains the packaged AdaIN network on crops of photos and paintings."""
+"""Trains the AdaIN networks on crops of photos and paintings.
+
+`train` the packaged one, `train_decoder` the published one's decoder.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from nst_demo import backbones
+from nst_demo import backbones, losses
 from nst_demo.errors import StyleTransferError
-from nst_demo.methods import adain
+from nst_demo.methods import adain, adain_published
 from nst_demo.training import data, files, loop
 from nst_demo.training.teachers import Teacher
 
 PREVIEW = (4, 5)  # photos down, styles across
+STYLE_WEIGHT = 10.0  # λ of the published AdaIN (1703.06868, eq. 11), as the `baroni` system has it
+DECAY = 5e-5  # of its learning rate: rate / (1 + DECAY * step)
+PUBLISHED: dict[str, Any] = {"learning_rate": 1e-4, "batch": 8, "crop": 256}  # its RunOptions
 
 
 class AdaINTraining(keras.Model):
@@ -49,15 +55,20 @@ class AdaINTraining(keras.Model):
 
 def preview(network: adain.AdaINNetwork, batches: data.CropBatches, path: Path) -> None:
     """A sheet of fixed crops: the styles on top, each photo to the left of its pictures."""
+    trim = slice(adain.TRIM, -adain.TRIM)
+    _sheet(lambda content, style: network((content, style)), batches, path, trim)
+
+
+def _sheet(paint: Callable[..., Any], batches: data.CropBatches, path: Path, trim: slice) -> None:
+    """trim: what of a crop's rows and columns is painted."""
     down, across = PREVIEW
     crops = [batches[index][0] for index in range(1 + max(PREVIEW) // batches.batch)]
     content = np.concatenate([c for c, _ in crops])[:down]
     style = np.concatenate([s for _, s in crops])[:across]
-    trim = slice(adain.TRIM, -adain.TRIM)
     rows = [[np.ones_like(style[0, trim, trim]), *style[:, trim, trim]]]
     for photo in content:
-        painted = network((ops.stack([photo] * across), style))
-        painted = ops.convert_to_numpy(ops.cast(painted, "float32"))
+        painted = paint(ops.stack([photo] * across), ops.convert_to_tensor(style))
+        painted = np.clip(ops.convert_to_numpy(ops.cast(painted, "float32")), 0.0, 1.0)
         rows.append([photo[trim, trim], *painted])
     loop.preview_sheet(path, rows)
 
@@ -91,13 +102,102 @@ def train(
         def batches(first: int, last: int) -> data.CropBatches:
             return data.CropBatches(folders, run.crop, run.batch, first, last, run.seed)
 
-        fixed = data.CropBatches(folders, run.crop, run.batch, 0, run.steps, run.seed + 1)
+        fixed = data.CropBatches(folders, run.crop, run.batch, 0, run.steps or 1, run.seed + 1)
 
         def export() -> None:
             loop.save_weights(network, output)
             preview(network, fixed, run.folder / "preview.png")
 
         loop.train(model, batches, run, export)
+
+
+# ---- The published network -----------------------------------------------------------------------
+
+
+class DecoderTraining(keras.Model):
+    """The decoder with eq. 11 for `fit` on (content, style) batches; the encoder stays as it is."""
+
+    def __init__(self, decoder: adain_published.Decoder, encoder: keras.Model, style_weight: float):
+        super().__init__()
+        self.decoder, self.encoder, self.style_weight = decoder, encoder, style_weight
+        self.trackers = {part: keras.metrics.Mean(name=part) for part in ("content", "style")}
+
+    def build(self, input_shape=None):
+        self.decoder.build()
+
+    def call(self, pictures):
+        return pictures  # all work is in compute_loss, as above
+
+    def compute_loss(
+        self, x: Any = None, y=None, y_pred: Any = None, sample_weight=None, training=True
+    ):
+        parts = adain_published.objective(self.decoder, self.encoder, *x)
+        for part, value in parts.items():
+            self.trackers[part].update_state(value)
+        return parts["content"] + self.style_weight * parts["style"]
+
+
+def train_decoder(
+    photos: str | Path,
+    styles: str | Path,
+    backbone: str,
+    output: Path,
+    run: loop.RunOptions,
+    style_weight: float = STYLE_WEIGHT,
+) -> None:
+    """Trains the published AdaIN's decoder, from the checkpoint in `run.folder` or afresh.
+
+    Adam without clipping, at `run.learning_rate` / (1 + DECAY * step). Departs from the paper in
+    that the weights written are averaged over the last steps, as in every training here.
+
+    Args:
+        photos, styles: folders of pictures.
+        backbone: "vgg19" or "lite", the fixed encoder.
+        output: the `.weights.h5` to write; float16.
+        style_weight: λ, over 0.
+    """
+    if not 0 < style_weight < np.inf:
+        raise StyleTransferError(f"The style weight is {style_weight}; give a number over 0.")
+    files.check_output(output)
+    with loop.prepare(run):
+        decoder = adain_published.Decoder(backbone)
+        decoder.build()
+        if output.exists():
+            if adain_published.backbone_of(output) != backbone:
+                raise StyleTransferError(
+                    f"{output} is a decoder of another backbone than {backbone!r}; give another "
+                    "name or delete it."
+                )
+            decoder.load_weights(output)
+        folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
+        encoder = adain_published.encoder(backbone)
+        model = DecoderTraining(decoder, encoder, style_weight)
+        model.build()
+
+        def batches(first: int, last: int) -> data.CropBatches:
+            return data.CropBatches(folders, run.crop, run.batch, first, last, run.seed)
+
+        fixed = data.CropBatches(folders, run.crop, run.batch, 0, run.steps or 1, run.seed + 1)
+
+        def export() -> None:
+            loop.save_weights(decoder, output)
+            preview_decoder(model, fixed, run.folder / "preview.png")
+
+        rate = keras.optimizers.schedules.InverseTimeDecay(run.learning_rate, 1, DECAY)
+        optimizer = keras.optimizers.Adam(rate)
+        subject = f"decoder {backbone}"
+        loop.train(model, batches, run, export, subject, optimizer=optimizer)
+
+
+def preview_decoder(model: DecoderTraining, batches: data.CropBatches, path: Path) -> None:
+    """A sheet as `preview`'s, painted by encoder, AdaIN and decoder."""
+
+    def paint(content, style):
+        last = adain_published.LAYERS[-1]
+        moments = losses.moments(model.encoder(style)[last], adain_published.EPSILON)
+        return model.decoder(adain_published.adain(model.encoder(content)[last], *moments))
+
+    _sheet(paint, batches, path, slice(None))
 
 
 def _load(network: adain.AdaINNetwork, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +23,9 @@ from nst_demo.training import files
 from nst_demo.training.log import Log
 
 REPORT = 50  # steps between lines of the log
+END_RATE = 0.02  # of the learning rate is left at the end
+WARM_UP = 100  # steps, where the schedule goes by time
+ENDLESS = 10**6  # steps, where time ends the run
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,12 @@ class RunOptions:
 
     Attributes:
         folder: receives checkpoint.npz, log.csv, losses.png, preview.png; made where missing.
-        steps: length of the whole schedule, in batches.
+        steps: length of the whole schedule, in batches; None for as many as go into `minutes`.
         batch: crops a step.
         crop: side of a crop in pixels, a multiple of 16.
         learning_rate: of Adam at the start; it falls to 1/50 along a cosine.
         minutes: stop (with a checkpoint) after this much wall-clock time, None for no limit.
+            Without `steps` it is the length of the whole schedule, over all parts of a resumed run.
         averaging: decay of the exponential moving average of the weights, per 10 steps.
         checkpoint_seconds: time between checkpoints (and previews).
         seed: of the weights and the crops.
@@ -42,7 +47,7 @@ class RunOptions:
     """
 
     folder: Path
-    steps: int
+    steps: int | None
     batch: int = 8
     crop: int = 192
     learning_rate: float = 1e-3
@@ -53,7 +58,11 @@ class RunOptions:
     mixed_precision: bool = False
 
     def __post_init__(self):
-        if self.steps < 1 or self.batch < 1:
+        if self.steps is None and self.minutes is None:
+            raise StyleTransferError("Give the length of the training: steps or minutes.")
+        if self.steps is None and not 0 < (self.minutes or 0) < math.inf:
+            raise StyleTransferError(f"minutes must be above 0, not {self.minutes:g}.")
+        if (self.steps is not None and self.steps < 1) or self.batch < 1:
             raise StyleTransferError(
                 f"steps and batch must be at least 1, not {self.steps} and {self.batch}."
             )
@@ -64,9 +73,10 @@ class RunOptions:
 
 
 class prepare:
-    """Sets Keras' precision and seeds: before the first layer of the run is built.
+    """Sets Keras' precision, seeds and devices: before the first layer of the run is built.
 
-    As a context manager it puts the precision back at the end, for whatever else the process does.
+    As a context manager it puts precision and devices back at the end, for whatever else the
+    process does.
     """
 
     def __init__(self, run: RunOptions):
@@ -74,23 +84,46 @@ class prepare:
         if run.mixed_precision:
             keras.config.set_dtype_policy("mixed_bfloat16")
         keras.utils.set_random_seed(run.seed)
+        self.distribution = _shared_out(run)
+        if self.distribution is not None:
+            keras.distribution.set_distribution(self.distribution)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *_: object) -> None:
         keras.config.set_dtype_policy(self.before)
+        if self.distribution is not None:
+            keras.distribution.set_distribution(None)
+
+
+def _shared_out(run: RunOptions) -> Any:
+    """Each batch over all devices, where there are several and Keras can: that is with JAX."""
+    if keras.backend.backend() != "jax":
+        return None
+    devices = keras.distribution.list_devices()
+    if len(devices) < 2:
+        return None
+    if run.batch % len(devices):
+        raise StyleTransferError(
+            f"batch is {run.batch}; give a multiple of {len(devices)}, one part for each device."
+        )
+    return keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
 
 
 class Checkpoint:
-    """Weights, their average and the optimizer's state in one `.npz`.
+    """Weights, their average, the optimizer's state and the seconds spent in one `.npz`.
+
+    `subject`: what was learnt, such as "<fingerprint> <name>" of a style; a checkpoint of another
+    is refused.
 
     Under JAX `fit` takes the values out of the variables and passes them along itself; it puts
     them back on request, and then goes on from whatever they hold. Hence `_model`.
     """
 
-    def __init__(self, path: Path, model: keras.Model):
-        self.path, self._unsynced = path, model
+    def __init__(self, path: Path, model: keras.Model, subject: str = ""):
+        self.path, self._unsynced, self.subject = path, model, subject
+        self.seconds = 0.0
         self.average = self.weights()
 
     @property
@@ -111,6 +144,7 @@ class Checkpoint:
     def save(self) -> None:
         arrays = {name: _copy(variable) for name, variable in self._state()}
         arrays |= {f"average{i:03d}": a for i, a in enumerate(self.average)}
+        arrays |= {"seconds": np.array(self.seconds), "subject": np.array(self.subject)}
         files.write_npz(self.path, arrays)
 
     def restore(self) -> int:
@@ -118,6 +152,8 @@ class Checkpoint:
         if not self.path.exists():
             return 0
         arrays, state = files.read_npz(self.path), self._state()
+        seconds = float(arrays.pop("seconds", 0.0))  # older checkpoints have none
+        check_subject(self.path, str(arrays.pop("subject", "")), self.subject)
         averages = [(f"average{i:03d}", a) for i, a in enumerate(self.average)]
         expected = {name: tuple(v.shape) for name, v in [*state, *averages]}
         if {name: array.shape for name, array in arrays.items()} != expected:
@@ -128,7 +164,17 @@ class Checkpoint:
         for name, variable in state:
             variable.assign(arrays[name])
         self.average = [arrays[name] for name, _ in averages]
+        self.seconds = seconds
+        return self.step
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
         return int(self._model.optimizer.iterations)
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Of an optimizer without a schedule of its own."""
+        self._model.optimizer.learning_rate = rate
 
     def update_average(self, decay: float) -> None:
         for average, weight in zip(self.average, self.weights(), strict=True):
@@ -149,6 +195,17 @@ class Checkpoint:
             weight.assign(value)
 
 
+def check_subject(path: Path, found: str, wanted: str) -> None:
+    """Refuses a checkpoint of another subject; only the fingerprints count, not the names."""
+    if found.partition(" ")[0] != wanted.partition(" ")[0]:
+        names = (text.partition(" ")[2] or "something else" for text in (found, wanted))
+        raise StyleTransferError(
+            "{} is a checkpoint of {}, not of {}; give another folder or delete it.".format(
+                path, *names
+            )
+        )
+
+
 def _copy(variable: Any) -> np.ndarray:
     """Its value; a copy, as PyTorch and JAX write the next step's into the same memory."""
     return np.array(keras.ops.convert_to_numpy(variable))
@@ -164,6 +221,8 @@ class _Progress(keras.callbacks.Callback):
         self.run, self.checkpoint, self.log, self.export = run, checkpoint, log, export
         self.step = first
         self.started = self.saved = time.monotonic()
+        self.spent = checkpoint.seconds  # by the parts of the run before this one
+        self.bar = _bar(run)
         # (step, time) of the last reports: the pace is that of the last 1,000 steps, less the
         # first of this run, which waits for the compiler.
         self.reports: deque[tuple[int, float]] = deque(maxlen=1 + 1000 // REPORT)
@@ -176,10 +235,13 @@ class _Progress(keras.callbacks.Callback):
             values = ", ".join(f"{name} {value:g}" for name, value in losses.items())
             self._fail(f"The loss is not finite at step {self.step} ({values})")
             return
+        now = time.monotonic()
+        self.checkpoint.seconds = self.spent + now - self.started
         if self.step % 10 == 0:
+            if self.run.steps is None:
+                self.checkpoint.set_learning_rate(self._rate())
             # A short memory at first, so that the average is not held back by the random start.
             self.checkpoint.update_average(min(self.run.averaging, self.step / (self.step + 100)))
-        now = time.monotonic()
         if not self.reports:
             self.reports.append((self.step, now))
         elif self.step % REPORT == 0:
@@ -192,6 +254,8 @@ class _Progress(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
+        if self.bar is not None:
+            self.bar.close()
         if self.failure is None:
             self._save()
 
@@ -211,19 +275,42 @@ class _Progress(keras.callbacks.Callback):
     def _seconds_allowed(self, now: float) -> float:
         """Until `minutes` are over."""
         minutes = math.inf if self.run.minutes is None else self.run.minutes
-        return 60 * minutes - (now - self.started)
+        before = self.spent if self.run.steps is None else 0.0
+        return 60 * minutes - before - (now - self.started)
+
+    def _rate(self) -> float:
+        """As the schedule by steps (see `train`), but by the time spent."""
+        share = min(1.0, self.checkpoint.seconds / (60 * (self.run.minutes or math.inf)))
+        cosine = END_RATE + (1 - END_RATE) * 0.5 * (1 + math.cos(math.pi * share))
+        return self.run.learning_rate * cosine * min(1.0, self.step / WARM_UP)
 
     def _report(self, losses: dict[str, float], now: float) -> None:
         self.reports.append((self.step, now))
         (earlier, then), done = self.reports[0], self.step
         pace = (now - then) / (done - earlier)
-        left = min(pace * (self.run.steps - done), self._seconds_allowed(now)) / 60
+        left = self._seconds_allowed(now)
+        of = ""
+        if self.run.steps is not None:
+            left, of = min(pace * (self.run.steps - done), left), f"/{self.run.steps}"
         text = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
-        print(
-            f"step {done}/{self.run.steps}  {text}  {pace:.3f} s/step  {left:.0f} min left",
-            flush=True,
-        )
+        text = f"step {done}{of}  {text}  {pace:.3f} s/step  "
+        if self.bar is None:
+            print(f"{text}{left / 60:.0f} min left", flush=True)
+        else:
+            share = (now - self.started) / max(now - self.started + left, 1e-9)
+            self.bar.n = round(100 * share)
+            self.bar.set_description_str(f"{text}{left // 60:.0f}:{left % 60:02.0f} left")
         self.log.add({"step": done, "seconds_a_step": pace, **losses})
+
+
+def _bar(run: RunOptions) -> Any:
+    """A progress bar on a terminal, None elsewhere: a log gets lines."""
+    if not sys.stdout.isatty():
+        return None
+    from tqdm import tqdm
+
+    layout = "{percentage:3.0f}% |{bar}| {desc}"
+    return tqdm(total=100, bar_format=layout, dynamic_ncols=True, file=sys.stdout)
 
 
 def train(
@@ -231,33 +318,48 @@ def train(
     batches: Callable[[int, int], keras.utils.PyDataset],
     run: RunOptions,
     export: Callable[[], None],
-) -> None:
+    subject: str = "",
+    fresh: bool = False,
+    optimizer: keras.optimizers.Optimizer | None = None,
+) -> Checkpoint:
     """Trains a built `model` (with `compute_loss`) by Adam, from its last checkpoint if any.
 
     Args:
         batches: (first, last) -> the batches of those steps.
         export: called with the averaged weights in place at each checkpoint: saves the network,
             writes previews.
+        subject: see `Checkpoint`.
+        fresh: go on from no checkpoint; the first new one replaces what is there.
+        optimizer: instead of Adam with a warm-up and a cosine.
+
+    Returns the last checkpoint.
     """
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.05 * run.learning_rate,
-        run.steps,
-        alpha=0.02,
-        warmup_target=run.learning_rate,
-        warmup_steps=min(500, run.steps // 20),
-    )
-    model.compile(optimizer=keras.optimizers.Adam(schedule, global_clipnorm=1.0))
+    rate: Any = 0.05 * run.learning_rate
+    if run.steps is not None:
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate,
+            run.steps,
+            alpha=END_RATE,
+            warmup_target=run.learning_rate,
+            warmup_steps=min(500, run.steps // 20),
+        )
+    model.compile(optimizer=optimizer or keras.optimizers.Adam(rate, global_clipnorm=1.0))
     model.optimizer.build(model.trainable_variables)
-    checkpoint = Checkpoint(run.folder / "checkpoint.npz", model)
+    checkpoint = Checkpoint(run.folder / "checkpoint.npz", model, subject)
     files.check_output(checkpoint.path)
-    first = checkpoint.restore()
-    if first >= run.steps:
+    first = 0 if fresh else checkpoint.restore()
+    if run.steps is not None and first >= run.steps:
         print(f"Nothing to do: {first} of {run.steps} steps are done.")
-        return
+        return checkpoint
+    if run.steps is None and checkpoint.seconds >= 60 * (run.minutes or math.inf):
+        print(f"Nothing to do: {checkpoint.seconds / 60:.1f} of {run.minutes:g} minutes are over.")
+        return checkpoint
+    last = first + ENDLESS if run.steps is None else run.steps
     progress = _Progress(run, checkpoint, Log(run.folder, first), first, export)
-    model.fit(batches(first, run.steps), epochs=1, verbose=0, callbacks=[progress], shuffle=False)
+    model.fit(batches(first, last), epochs=1, verbose=0, callbacks=[progress], shuffle=False)
     if progress.failure:
         raise StyleTransferError(f"{progress.failure}; stopped. {_advice(checkpoint.path, run)}")
+    return checkpoint
 
 
 def _advice(checkpoint: Path, run: RunOptions) -> str:

@@ -1,0 +1,435 @@
+"""One small network per style, one pass per photo. Johnson et al., arXiv 1603.08155.
+
+An image-transform network (§3.1) is trained to paint every photo in one style, by the perceptual
+losses of §3.2 (`objective`; the loop is `training.feedforward`). Applying it is a single pass, at
+a fraction of the cost of a network for all styles. It departs from the paper where that made it
+smaller, faster or better:
+
+- Instance normalisation in place of batch normalisation (Ulyanov et al., arXiv 1607.08022, eq. 4).
+- Upsampling and a convolution in place of a transposed one, which leaves a checkerboard.
+- 0.22 M parameters instead of 1.7 M: three residual blocks, two of them at 1/8; the features at 1/4
+  skip them, which keeps detail.
+- Mirrored borders, cut off again, in place of zero padding, which shows as a frame.
+- A large picture is painted at two sizes, so that its strokes do not become too fine (`strokes`).
+
+A style is data: the weights in `NAME.weights.h5`, packaged or in the folder that NST_STYLES_DIR
+names. All styles share one network, whose weights are set before each painting; so a further style
+costs under a megabyte of memory, and no time to compile.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+from keras import ops
+
+from nst_demo import images, losses, models, strokes, weights
+from nst_demo.errors import StyleTransferError, check_range
+from nst_demo.layers import InstanceNormalisation, UpsampleConvolution
+
+STRIDE = 8  # the coarsest features are at 1/8: padded sides must be multiples of this
+TRIM = 8  # the decoder's unpadded convolutions take this many pixels off each side
+MARGIN = 16  # reflected pixels around a picture: TRIM, and room for the zero padding inside
+MAX_SIZE = 4096  # px
+STROKE_SIZE = 1024  # px, long side: in larger pictures the strokes are to be as large as in this
+LEAST_SIZE = 192  # px, long side: no picture is painted smaller for larger strokes
+CHANNELS = (24, 32, 64)  # at 1/2, 1/4, 1/8
+BLOCKS = (0, 1, 2)  # residual blocks at each of them
+KEPT_STYLES = 64  # in memory, a megabyte each
+EXAMPLES = Path(__file__).parents[2] / "examples" / "styles"  # of a checkout
+
+
+def _mirror(features, before: int, after: int):
+    """A mirrored row and column before and after the features, each if it is 1 and not 0.
+
+    Several times as fast as `ops.pad`.
+    """
+    for axis in (1, 2):
+        first, last = (slice(1, 2), slice(-2, -1))
+        cut = (slice(None),) * axis
+        parts = [features[(*cut, first)]] * before + [features] + [features[(*cut, last)]] * after
+        features = ops.concatenate(parts, axis=axis)
+    return features
+
+
+class ShuffledConvolution(keras.layers.Layer):
+    """An unpadded 3x3 convolution and a pixel shuffle: (h, w) -> (2h - 4, 2w - 4).
+
+    The four pixels that come from one position answer alike to features that are level around it:
+    kernels that differ in this draw a checkerboard, and a style loss is quick to find them. The
+    four kernels also begin alike (Aitken et al., arXiv 1707.02937).
+    """
+
+    def __init__(self, filters: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.filters = filters
+
+    def build(self, input_shape):
+        one = keras.initializers.GlorotUniform()((3, 3, input_shape[-1], self.filters))
+        shape = (3, 3, input_shape[-1], 4 * self.filters)
+        self.kernel = self.add_weight(
+            shape=shape, initializer=lambda *_, **__: ops.tile(one, (1, 1, 1, 4)), name="kernel"
+        )
+        self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+
+    def call(self, features):
+        level = ops.reshape(ops.mean(self.kernel, axis=(0, 1)), (-1, 4, self.filters))
+        off = level - ops.mean(level, axis=1, keepdims=True)
+        kernel = self.kernel - ops.reshape(off, (-1, 4 * self.filters))
+        x = ops.conv(features, kernel, padding="valid") + ops.tile(self.bias, 4)
+        return ops.depth_to_space(x, 2)
+
+
+class ResidualBlock(keras.layers.Layer):
+    """x + norm(conv(relu(norm(conv(x))))), (B, h, w, C) -> (B, h, w, C), mirrored at the borders.
+
+    No relu after the sum, as in §2 of the paper's supplement.
+    """
+
+    def __init__(self, channels: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.convolutions = [
+            keras.layers.Conv2D(channels, 3, use_bias=False, name=f"conv{i}") for i in range(2)
+        ]
+        self.norms = [InstanceNormalisation(name=f"norm{i}") for i in range(2)]
+
+    def build(self, input_shape):
+        for layer in (*self.convolutions, *self.norms):
+            layer.build(input_shape)
+
+    def call(self, features):
+        x = features
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            if x is not features:
+                x = ops.relu(x)
+            x = norm(convolution(_mirror(x, 1, 1)))
+        return features + x
+
+
+class FeedforwardNetwork(keras.Model):
+    """The image-transform network of one style.
+
+    (B, H, W, 3) in [0, 1], H and W multiples of STRIDE -> (B, H - 2 TRIM, W - 2 TRIM, 3) in [0, 1].
+    """
+
+    def __init__(self, channels: tuple[int, ...] = CHANNELS, blocks: tuple[int, ...] = BLOCKS):
+        super().__init__(name="feedforward")
+        self.down = [  # no bias: instance normalisation takes it away again
+            keras.layers.Conv2D(c, 3 if level else 4, 2, use_bias=False, name=f"down{level}")
+            for level, c in enumerate(channels)
+        ]
+        self.down_norms = [
+            InstanceNormalisation(name=f"down_norm{i}") for i in range(len(channels))
+        ]
+        # By level, from 1/2 on.
+        self.blocks = [
+            [ResidualBlock(c, name=f"block{level}_{i}") for i in range(count)]
+            for level, (c, count) in enumerate(zip(channels, blocks, strict=True))
+        ]
+        self.up = [
+            UpsampleConvolution(c, linear=True, name=f"up{i}") for i, c in enumerate(channels[:-1])
+        ]
+        self.up_norms = [InstanceNormalisation(name=f"up_norm{i}") for i in range(len(self.up))]
+        self.leave = ShuffledConvolution(3, name="leave")
+
+    def build(self, input_shape=None):
+        """Makes the weights; the shapes of the inputs do not matter."""
+        if not self.built:
+            self.built = True
+            self(ops.zeros((1, 64, 64, 3)))
+
+    def call(self, image):
+        features = [image - 0.5]
+        for down, norm in zip(self.down, self.down_norms, strict=True):
+            # As much as halves even sides: one on each for a kernel of 4, one in all for 3.
+            x = _mirror(features[-1], down.kernel_size[0] - 3, 1)
+            features.append(ops.relu(norm(down(x))))  # (B, H/2, W/2, C2), ...
+        x = features[-1]
+        for level in reversed(range(len(self.down))):
+            for block in self.blocks[level]:
+                x = block(x)
+            if not level:
+                break
+            x = ops.relu(self.up_norms[level - 1](self.up[level - 1](x)))
+            if level > 1:  # no skip connection at 1/2: it would copy the photo's texture
+                # Each unpadded upsampling takes one more of its own pixels off each side.
+                trim = 2 ** (len(self.down) - level) - 1
+                x = x + features[level][:, trim:-trim, trim:-trim]
+        # The sigmoid in float32: bfloat16 has fewer values in [0, 1] than pixels have.
+        return ops.sigmoid(ops.cast(self.leave(x), "float32"))
+
+
+# ---- Training objective --------------------------------------------------------------------------
+
+CONTENT_LAYERS = ("block3_conv1", "block4_conv1")
+
+
+@dataclass(frozen=True)
+class ObjectiveWeights:
+    """Weights of the training objective's parts; see `objective`."""
+
+    style: float = 5.0
+    content: float = 1.0
+    variation: float = 0.5
+    grid: float = 500.0
+
+    def __post_init__(self):
+        for flag, weight in (
+            ("style-weight", self.style),
+            ("content-weight", self.content),
+            ("tv-weight", self.variation),
+        ):
+            if not 0 <= weight < math.inf:
+                raise StyleTransferError(f"{flag} is {weight:g}; give a number of 0 or more.")
+
+
+def style_statistics(loss_network, style) -> dict[str, tuple[Any, ...]]:
+    """What `objective` wants of a style (1, H, W, 3): per layer mean, deviation, Gram matrix."""
+    return {
+        layer: (*losses.moments(features), losses.gram_matrix(features))
+        for layer, features in loss_network(style).items()
+    }
+
+
+def objective(
+    network: FeedforwardNetwork, loss_network, content, statistics: Mapping[str, tuple[Any, ...]]
+) -> dict[str, Any]:
+    """What the network is trained to lower, part by part (each a float32 scalar).
+
+    Departs from eq. 2 and 4: style is the mean of the squared errors of Gram matrices and of
+    moments over relu1_1 ... relu5_1, each layer relative to the style's own energy; content
+    compares instance-normalised features (relu3_1, relu4_1), so that colour does not count.
+
+    Args:
+        loss_network: (B, H, W, 3) -> {layer: features} with `backbones.STYLE_LAYERS`.
+        content: (B, H, W, 3) in [0, 1], already padded as the network wants it.
+        statistics: of the style, see `style_statistics`.
+    """
+    painted = network(content)
+    output = loss_network(painted)
+    structure = loss_network(content[:, TRIM:-TRIM, TRIM:-TRIM])
+    style_parts = [_style_loss(output[layer], *found) for layer, found in statistics.items()]
+    content_parts = [
+        losses.structure_loss(output[layer], structure[layer]) for layer in CONTENT_LAYERS
+    ]
+    return {
+        "style": sum(style_parts) / len(style_parts),
+        "content": sum(content_parts) / len(content_parts),
+        "variation": losses.total_variation(painted),
+        "grid": grid(painted),
+    }
+
+
+def grid(painted, period: int = 4, window: int = 24):
+    """Energy of what repeats every 4 pixels throughout windows: 0 without a checkerboard.
+
+    Upsampling by 2 twice can draw one, which a style loss takes at first for fine strokes.
+    Slopes count nothing, strokes little; only whole windows count.
+    """
+    soft: Any = painted
+    for axis in (1, 2):  # binomial in kind, and 0 for what repeats every 2 or 4 pixels
+        size = soft.shape[axis] - 4
+        cut = (slice(None),) * axis
+        soft = sum(
+            share / 8 * soft[(*cut, slice(start, start + size))]
+            for start, share in enumerate((1, 2, 2, 2, 1))
+        )
+    rough = painted[:, 2:-2, 2:-2] - soft
+    height, width = (side // window for side in rough.shape[1:3])
+    count = window // period
+    cells = rough[:, : height * window, : width * window]
+    cells = ops.reshape(cells, (-1, height, count, period, width, count, period, 3))
+    phases = ops.mean(cells, axis=(2, 5))  # (B, height, period, width, period, 3)
+    return ops.mean(ops.square(phases))
+
+
+def _style_loss(features, target_mean, target_deviation, target_gram):
+    mean, deviation = losses.moments(features)
+    mismatch = ops.square(mean - target_mean) + ops.square(deviation - target_deviation)
+    energy = ops.square(target_mean) + ops.square(target_deviation)
+    moments = ops.mean(ops.sum(mismatch, axis=(1, 2, 3)) / ops.sum(energy))
+    off = ops.sum(ops.square(losses.gram_matrix(features) - target_gram), axis=(1, 2))
+    gram = ops.mean(off / ops.sum(ops.square(target_gram)))
+    return 0.5 * (moments + gram)
+
+
+# ---- Trained styles ------------------------------------------------------------------------------
+
+
+def trained_styles() -> dict[str, Path]:
+    """The styles there are, by name: the packaged ones, then those of NST_STYLES_DIR."""
+    return weights.trained_styles()
+
+
+def thumbnail(name: str) -> Path | None:
+    """The picture that a trained style is of: NAME.webp, .png or .jpg beside its weights, or a
+    packaged style's example; None where there is neither."""
+    path = trained_styles().get(name)
+    if path is None:
+        return None
+    places = [path.parent] + ([EXAMPLES] if path.parent == weights.PRETRAINED / "styles" else [])
+    candidates = [place / f"{name}{end}" for place in places for end in (".webp", ".png", ".jpg")]
+    return next((file for file in candidates if file.is_file()), None)
+
+
+def fits(path: Path) -> bool:
+    """Whether the file holds weights of this network's shapes."""
+    found: list[tuple[int, ...]] = []
+
+    def note(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            found.append(tuple(item.shape))
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(note)
+    except (OSError, RuntimeError, KeyError, ValueError):  # no HDF5, or damaged inside
+        return False
+    return sorted(found) == _shapes()
+
+
+@functools.cache
+def _shapes() -> list[tuple[int, ...]]:
+    network = FeedforwardNetwork()
+    network.build()
+    return sorted(tuple(variable.shape) for variable in network.weights)
+
+
+# ---- Painting ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of trained styles.
+
+    Attributes:
+        network: name of a trained style, one of `trained_styles`.
+        strength: 0 gives back the photo, 1 the full style; between them pixels are blended.
+        style_scale: size of the strokes, from 0.25 to 4. The network's strokes have one size in
+            pixels; for others the photo is painted smaller or larger (see `stylize`).
+        size: long side in px at which the picture is painted; a larger photo is painted at this
+            size and enlarged to its own.
+        seed: taken for the sake of quality mode, which has the same; without effect here.
+    """
+
+    network: str
+    strength: float = 1.0
+    style_scale: float = 1.0
+    size: int = 2048
+    seed: int = 0
+
+    def __post_init__(self):
+        names = trained_styles()
+        if self.network not in names:
+            there_are = f"choose one of {', '.join(names)}" if names else "train one: train-style"
+            raise StyleTransferError(f"There is no trained style {self.network!r}; {there_are}.")
+        check_range("strength", self.strength, 0, 1)
+        check_range("style_scale", self.style_scale, 0.25, 4)
+        check_range("size", self.size, images.MIN_SIDE, MAX_SIZE)
+        if not isinstance(self.seed, Integral):
+            raise StyleTransferError(f"The seed is {self.seed!r}; give a whole number.")
+        check_range("seed", self.seed, 0, 2**63 - 1)
+
+
+class _Compiled:
+    """The one network as a TensorFlow function for pictures of any size; any style's weights."""
+
+    def __init__(self):
+        import tensorflow as tf
+
+        with models.fast_arithmetic():
+            self.network = FeedforwardNetwork()
+            self.network.build()
+        picture = tf.TensorSpec([1, None, None, 3])
+        self.forward = tf.function(self.network, input_signature=[picture])
+        self.read = functools.lru_cache(maxsize=KEPT_STYLES)(self._read)
+        self._current: list[np.ndarray] | None = None
+
+    def _read(self, path: Path, modified: int) -> list[np.ndarray]:
+        """The weights in a file. Only while the device is held."""
+        self._current = None
+        try:
+            if not fits(path):
+                raise ValueError("arrays of other shapes")
+            self.network.load_weights(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise StyleTransferError(
+                f"{path.name} holds no weights of a trained style; train it again, or remove it."
+            ) from error
+        return [np.array(weight, copy=True) for weight in self.network.get_weights()]
+
+    def use(self, path: Path) -> None:
+        """Takes the weights of a style. Only while the device is held."""
+        values = self.read(path, path.stat().st_mtime_ns)
+        if values is not self._current:
+            self.network.set_weights(values)
+            self._current = values
+
+    def paint(self, content: np.ndarray) -> np.ndarray:
+        """(H, W, 3) in [0, 1] -> the same in the style in use."""
+        height, width = content.shape[:2]
+        padded = strokes.mirrored(content, MARGIN, STRIDE)
+        painted = self.forward(padded[None]).numpy()[0]
+        edge = MARGIN - TRIM
+        return painted[edge : edge + height, edge : edge + width].copy()
+
+
+def _network() -> _Compiled:
+    return models.shared("feedforward", _Compiled)
+
+
+def paint(content: np.ndarray, name: str, stroke_size: float = STROKE_SIZE) -> np.ndarray:
+    """`content` (H, W, 3) in the trained style `name`: float32 (H, W, 3) in [0, 1].
+
+    Where its long side is much more than `stroke_size` px, the strokes are as large as in a
+    picture of that size.
+    """
+    path = trained_styles()[name]
+    network = _network()
+    with models.on_device():
+        network.use(path)
+        started = time.perf_counter()
+        painted = strokes.paint_at_two_sizes(network.paint, content, stroke_size, MARGIN)
+        models.pace.record("feedforward", content.size, time.perf_counter() - started)
+    return painted
+
+
+def stylize(content: np.ndarray, styles: Sequence[np.ndarray], options: Options) -> np.ndarray:
+    """`content` (H, W, 3) in the trained style: float32 (H, W, 3) in [0, 1].
+
+    `styles` is empty: the style is in the network. For strokes finer than the network's own at the
+    photo's size, the photo is painted enlarged, as far as MAX_SIZE goes, and the painting shrunk.
+    """
+    if len(styles):
+        raise StyleTransferError(
+            f"A trained style takes no style picture, but {len(styles)} came; "
+            "give none, or use the method 'adain'."
+        )
+    small = images.fit(content, options.size)
+    height, width = small.shape[:2]
+    long_side = max(height, width)
+    natural = min(STROKE_SIZE, long_side)
+    stroke_size = max(min(LEAST_SIZE, natural), natural / options.style_scale)
+    enlarged = small
+    if stroke_size > long_side:
+        factor = min(stroke_size, MAX_SIZE) / long_side
+        enlarged = images.resize(small, round(factor * height), round(factor * width))
+    painted = paint(enlarged, options.network, stroke_size)
+    if painted.shape != content.shape:
+        painted = images.resize(painted, *content.shape[:2])
+    return np.clip(content + np.float32(options.strength) * (painted - content), 0.0, 1.0)
+
+
+def expected_seconds(height: int, width: int, options: Options) -> float | None:
+    """Seconds for a photo of this size on this machine; None before the first run."""
+    return models.pace.expected_for("feedforward", height, width, options.size)

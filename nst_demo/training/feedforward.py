@@ -1,0 +1,164 @@
+"""Trains the network of one style from its picture, on crops of photos. arXiv 1603.08155, §3."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from nst_demo import backbones, images
+from nst_demo.errors import StyleTransferError
+from nst_demo.methods import feedforward
+from nst_demo.training import data, files, loop
+from nst_demo.training.teachers import Teacher
+from nst_demo.weights import STYLE_SUFFIX
+
+PREVIEW_PHOTOS = 4
+STYLE_SIZE = 512  # px, short side at which the style is looked at: as large as a small photo
+
+
+class FeedforwardTraining(keras.Model):
+    """The network with its objective, for `fit` on batches of photos."""
+
+    def __init__(
+        self,
+        network: feedforward.FeedforwardNetwork,
+        loss_network: keras.layers.Layer,
+        style: np.ndarray,
+        weights: feedforward.ObjectiveWeights,
+    ):
+        super().__init__()
+        self.network, self.loss_network = network, loss_network
+        found = feedforward.style_statistics(loss_network, ops.convert_to_tensor(style[None]))
+        # As NumPy arrays they are constants of the compiled step, on whatever device.
+        self.statistics = _Constants(
+            {layer: tuple(map(_numpy, parts)) for layer, parts in found.items()}
+        )
+        self.weights_of_parts = asdict(weights)
+        self.trackers = {part: keras.metrics.Mean(name=part) for part in self.weights_of_parts}
+
+    def build(self, input_shape=None):
+        self.network.build()
+
+    def call(self, pictures):
+        return pictures  # all work is in compute_loss, as in the training of AdaIN
+
+    def compute_loss(
+        self, x: Any = None, y=None, y_pred: Any = None, sample_weight=None, training=True
+    ):
+        parts = feedforward.objective(self.network, self.loss_network, x, self.statistics.values)
+        total = 0.0
+        for part, value in parts.items():
+            self.trackers[part].update_state(value)
+            total = total + self.weights_of_parts[part] * value
+        return total
+
+
+class _Constants:
+    """Hides arrays from Keras, which would take a dictionary on a model for layers to track."""
+
+    def __init__(self, values: dict[str, tuple[np.ndarray, ...]]):
+        self.values = values
+
+
+def _numpy(value: Any) -> np.ndarray:
+    return np.array(ops.convert_to_numpy(value))
+
+
+def preview(
+    network: feedforward.FeedforwardNetwork, style: np.ndarray, photos: np.ndarray, path: Path
+) -> None:
+    """The style and some photos (B, H, W, 3), and below the photos what they become."""
+    painted = ops.convert_to_numpy(ops.cast(network(photos), "float32"))
+    trim = slice(feedforward.TRIM, -feedforward.TRIM)
+    inside = photos[:, trim, trim]
+    side = inside.shape[1]
+    square = images.resize(_middle(style), side, side)
+    loop.preview_sheet(path, [[square, *inside], [np.ones_like(square), *painted]])
+
+
+def _middle(picture: np.ndarray) -> np.ndarray:
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return picture[top : top + side, left : left + side]
+
+
+def subject(style: np.ndarray, name: str) -> str:
+    """What a checkpoint is of: the picture's fingerprint, and the name it had."""
+    pixels = np.round(style * 255).astype("uint8")
+    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    return f"{digest[:16]} {name}"
+
+
+def train(
+    style: str | Path,
+    photos: str | Path,
+    loss_networks: Sequence[str | Path],
+    output: Path,
+    run: loop.RunOptions,
+    weights: feedforward.ObjectiveWeights | None = None,
+    start: Path | None = None,
+    fresh: bool = False,
+) -> None:
+    """Trains from the checkpoint in `run.folder`, which must be of the same style, or afresh.
+
+    Args:
+        style: a picture.
+        photos: a folder of pictures.
+        loss_networks: where the loss's features come from, see `teachers.Teacher`.
+        output: the `.weights.h5` to write; float16.
+        start: the `.weights.h5` of another style to begin with: strokes and palette are soon
+            changed, and what the network knows of photos is kept.
+        fresh: begin again, even if there is a checkpoint.
+    """
+    picture = images.open_picture(style, what="style").rgb
+    fitted = images.fit_short(picture, STYLE_SIZE)
+    folder = data.PictureFolder(photos, run.crop)
+    if output.exists() and not feedforward.fits(output):
+        raise StyleTransferError(
+            f"{output} holds no weights of this network; give another name or delete it."
+        )
+    if start is not None and not (start.is_file() and feedforward.fits(start)):
+        raise StyleTransferError(f"{start} holds no weights of a trained style; give another.")
+    files.check_output(output)
+    with loop.prepare(run):
+        network = feedforward.FeedforwardNetwork()
+        network.build()
+        if start is not None:
+            network.load_weights(start)
+        loss_network = Teacher(loss_networks, backbones.STYLE_LAYERS)
+        model = FeedforwardTraining(
+            network, loss_network, fitted, weights or feedforward.ObjectiveWeights()
+        )
+        model.build()
+
+        def batches(first: int, last: int) -> data.CropBatches:
+            return data.CropBatches([folder], run.crop, run.batch, first, last, run.seed)
+
+        fixed = data.CropBatches([folder], run.crop, PREVIEW_PHOTOS, 0, 1, run.seed + 1)[0][0]
+
+        def export() -> None:
+            loop.save_weights(network, output)
+            preview(network, fitted, fixed, run.folder / "preview.png")
+
+        checkpoint = loop.train(
+            model, batches, run, export, subject(picture, Path(style).name), fresh
+        )
+    print(_summary(output, checkpoint, run))
+
+
+def _summary(output: Path, checkpoint: loop.Checkpoint, run: loop.RunOptions) -> str:
+    name = output.name.removesuffix(STYLE_SUFFIX)
+    return (
+        f"{output}: {checkpoint.step} steps of {run.batch} crops in "
+        f"{checkpoint.seconds / 60:.1f} min, {output.stat().st_size / 1e6:.2f} MB; look at "
+        f"{run.folder / 'preview.png'}.\n"
+        f"Use it: NST_STYLES_DIR={output.parent} nst-demo stylize PHOTO -o OUT.png --network {name}"
+    )

@@ -43,7 +43,7 @@ Masks = MaskSource | Sequence[MaskSource]
 
 def stylize(
     content: ImageSource,
-    style: StyleSource,
+    style: StyleSource | None = None,
     *,
     method: str = "adain",
     masks: Masks = None,
@@ -57,17 +57,20 @@ def stylize(
     Args:
         content: a path, bytes, open file, PIL image, or array (H, W, 3) in [0, 1] or uint8.
         style: the same, or a list of several: blended (`style_weights`), or each in its place
-            (`masks`).
-        method: "adain" (fast), "gatys" (slow, high quality) or "magenta" (downloaded).
+            (`masks`). None for a method that takes no style picture, as "feedforward".
+        method: a name in `methods.METHODS`: "adain" (fast), "gatys" (slow, high quality),
+            "feedforward" (a network for each style: `network`) or "magenta" (downloaded).
         masks: where the style is painted (white), one for each style; the photo stays elsewhere.
+            One where there is no style picture.
             See `masks.open_masks`: files and drawings get soft edges, float arrays (H, W) in
             [0, 1] are taken as they are. Where masks overlap the styles mix.
         keep_colors: the photo's: "luminance" paints light and dark only, "histogram" recolours the
-            style in the photo's palette first. See `color`.
+            style in the photo's palette first (without a style picture: the painting). See
+            `color`.
         init_image: a picture for "gatys" to start from, such as an earlier result.
         on_step: called with each Step of a method that works gradually.
-        **options: of the method: fields of `methods.adain.Options` / `methods.gatys.Options`.
-            Both have style_weights, strength, style_scale, size and seed.
+        **options: of the method: fields of its Options, such as `methods.adain.Options`. "adain"
+            and "gatys" have style_weights, strength, style_scale, size and seed.
 
     Returns:
         float32 (H, W, 3) in [0, 1], of the photo's own height and width. Transparency is not
@@ -77,7 +80,7 @@ def stylize(
         StyleTransferError: one sentence for anything that the caller can mend.
     """
     chosen, values = _method(method), _options(method, options)
-    job = _open(content, style, masks, keep_colors, values)
+    job = _open(content, style, method, masks, keep_colors, values)
     if chosen.iterate is None:
         if init_image is not None:
             raise StyleTransferError(f"The method {method!r} takes no init_image; use 'gatys'.")
@@ -95,7 +98,7 @@ def stylize(
 
 def iterate(
     content: ImageSource,
-    style: StyleSource,
+    style: StyleSource | None = None,
     *,
     method: str = "gatys",
     masks: Masks = None,
@@ -112,7 +115,7 @@ def iterate(
     chosen, values = _method(method), _options(method, options)
     if chosen.iterate is None:
         raise StyleTransferError(f"The method {method!r} has no steps; use stylize.")
-    job = _open(content, style, masks, keep_colors, values)
+    job = _open(content, style, method, masks, keep_colors, values)
     if init_image is not None:
         init_image = open_picture(init_image, what="picture to start from").rgb
     return _steps(chosen.iterate, job, values, init_image)
@@ -174,22 +177,24 @@ def warm_up() -> None:
 
 
 def _method(name: str) -> Method:
-    from nst_demo.methods import METHODS
+    from nst_demo import methods
 
-    if name not in METHODS:
-        raise StyleTransferError(
-            f"There is no method {name!r}; choose one of {', '.join(METHODS)}."
-        )
-    return METHODS[name]
+    return methods.named(name)
 
 
 def _options(method: str, options: dict[str, Any]) -> Any:
     kind = _method(method).options
-    known = [field.name for field in dataclasses.fields(kind)]
+    known = {field.name: field for field in dataclasses.fields(kind)}
     for name in options:
         if name not in known:
             raise StyleTransferError(
                 f"The method {method!r} has no option {name!r}; it has {', '.join(known)}."
+            )
+    for name, field in known.items():
+        free = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if free and name not in options:
+            raise StyleTransferError(
+                f"The method {method!r} needs the option {name!r}{_choices(method, name)}."
             )
     try:
         return kind(**options)
@@ -199,20 +204,41 @@ def _options(method: str, options: dict[str, Any]) -> Any:
         raise StyleTransferError(f"An option of {method!r} has a wrong type: {error}.") from error
 
 
+def _choices(method: str, option: str) -> str:
+    networks = _method(method).networks
+    if option != "network" or networks is None:
+        return ""
+    return f": one of {', '.join(networks()) or 'none yet, train one with train-style'}"
+
+
 def _open(
-    content: ImageSource, style: StyleSource, masks: Masks, keep_colors: KeepColors, values: Any
+    content: ImageSource,
+    style: StyleSource | None,
+    method: str,
+    masks: Masks,
+    keep_colors: KeepColors,
+    values: Any,
 ) -> Job:
     check_keep_colors(keep_colors)
     single: Any = style
     several = isinstance(style, Sequence) and not isinstance(style, str | bytes)
-    sources = list(single) if several else [single]
-    if not sources:
-        raise StyleTransferError("No style was given; choose one.")
+    sources = list(single) if several else [] if single is None else [single]
+    _check_styles(method, len(sources), masks)
     photo = open_picture(content, what="photo").rgb
     styles = [open_picture(source, what="style").rgb for source in sources]
-    weights = normalised_weights(getattr(values, "style_weights", None), len(styles))
+    weights = None
+    if styles:
+        weights = normalised_weights(getattr(values, "style_weights", None), len(styles))
     opened = open_masks(masks, len(styles), *photo.shape[:2])
     return Job(photo, styles, weights, opened, keep_colors).recoloured()
+
+
+def _check_styles(method: str, count: int, masks: Masks) -> None:
+    """Where each style has a mask, a method for one style paints several, each for itself."""
+    from nst_demo import methods
+
+    apart = isinstance(masks, list | tuple) and not _method(method).gradual
+    methods.check_styles(method, min(count, 1) if apart else count)
 
 
 def _start(job: Job, values: Any, init_image: ImageSource | None) -> np.ndarray | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import json
 import math
 import os
 import sys
@@ -17,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 import nst_demo
-from nst_demo import images, recipes, settings
+from nst_demo import images, methods, recipes, settings
 from nst_demo.errors import StyleTransferError
 
 DESCRIPTION = "Neural style transfer: a photo and a style become a picture."
@@ -69,8 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=nst_demo.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_stylize(commands.add_parser("stylize", help="paint a photo in a style"))
+    _add_compare(commands.add_parser("compare", help="one photo in many styles, on one sheet"))
+    _add_video(commands.add_parser("video", help="paint a clip: GIF, MP4 or WebM"))
     listing = commands.add_parser("recipes", help="list the recipes of quality mode")
     listing.set_defaults(run=_recipes)
+    listing = commands.add_parser("methods", help="list the methods and the trained styles")
+    listing.set_defaults(run=_methods)
     lite = commands.add_parser("train-lite", help="distill the packaged feature network")
     lite.add_argument("--crops", type=int, help="fixed crops to learn from (4 MB each at 192 px)")
     _add_training(
@@ -78,11 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         _train_lite,
         networks=("--teacher", "VGG19's features: a backbone name or .npz files"),
     )
-    _add_training(
-        commands.add_parser("train-adain", help="train the packaged fast network"),
-        _train_adain,
-        networks=("--loss-network", "features for the loss: a backbone name or .npz files"),
-    )
+    _add_train_adain(commands.add_parser("train-adain", help="train a network for any style"))
+    _add_train_style(commands.add_parser("train-style", help="train a network for one style"))
     return parser
 
 
@@ -98,6 +100,7 @@ METHOD_FLAGS: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
     ("--style-scale", "style_scale", float, "size of the strokes, 0.25 to 4 (1)"),
     ("--max-memory", "max_memory", float, "gatys: GB to use at most; a larger picture is tiled"),
     ("--seed", "seed", int, "of the noise that a run may start from (0)"),
+    ("--network", "network", str, "a trained style, see `nst-demo methods`; implies feedforward"),
     ("--recipe", "recipe", str, "gatys: see `nst-demo recipes`; implies --method gatys"),
     ("--similarity", "similarity", str, "recipe zandian: content, balanced or style"),
     ("--backbone", "backbone", str, "gatys: lite, vgg16 or vgg19"),
@@ -112,6 +115,9 @@ METHOD_FLAGS: tuple[tuple[str, str, Callable[[str], Any], str], ...] = (
 )
 
 
+IMPLIED = {"recipe": "gatys", "network": "feedforward"}  # by an option that is given: its method
+
+
 def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
@@ -121,12 +127,28 @@ def _numbers(text: str) -> tuple[float, ...]:
         ) from None
 
 
+def _option(text: str) -> tuple[str, Any]:
+    """NAME=VALUE, with the value as JSON has it, or else as text."""
+    name, separator, value = text.partition("=")
+    if not separator or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is no option; write it as NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
 def _add_stylize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path)
-    parser.add_argument("style", type=Path, nargs="+", help="several are blended, see --weights")
+    parser.add_argument(
+        "style",
+        type=Path,
+        nargs="*",
+        help="several are blended, see --weights; none with a trained style (--network)",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help=".png, .jpg or .webp")
     parser.add_argument(
-        "--method", help="adain (fast, the default), gatys (high quality) or magenta (download)"
+        "--method", help=f"{', '.join(methods.METHODS)} (adain); see `nst-demo methods`"
     )
     parser.add_argument("--weights", type=_numbers, help="of the styles, such as 0.7,0.3")
     parser.add_argument(
@@ -144,6 +166,14 @@ def _add_stylize(parser: argparse.ArgumentParser) -> None:
     )
     for flag, field, kind, text in METHOD_FLAGS:
         parser.add_argument(flag, dest=field, type=kind, help=text)
+    parser.add_argument(
+        "--option",
+        type=_option,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other option of the method",
+    )
     parser.add_argument(
         "--settings", type=Path, help="run a result's settings again: its .json or the picture"
     )
@@ -170,9 +200,10 @@ class _Job:
 
     @property
     def name(self) -> str:
-        """Of the method and a recipe that is not its default."""
+        """Of the method, and of its network or of a recipe that is not its default."""
         recipe = self.options.get("recipe", "default")
-        return self.method if recipe == "default" else f"{self.method} {recipe}"
+        which = self.options.get("network") or ("" if recipe == "default" else recipe)
+        return f"{self.method} {which}".strip()
 
     def arguments(self) -> dict[str, Any]:
         given: dict[str, Any] = {"method": self.method, **self.options}
@@ -208,7 +239,7 @@ def _stylize(parsed: argparse.Namespace) -> None:
         settings.check_path(parsed.write_settings)
     job = _job(parsed)
     step, ended = None, None
-    if nst_demo._method(job.method).iterate is None:
+    if not methods.named(job.method).gradual:
         result = nst_demo.stylize(job.photo.rgb, job.styles, **job.arguments())
     else:
         step, ended = _iterate(job, parsed.output)
@@ -257,7 +288,8 @@ def _job(parsed: argparse.Namespace) -> _Job:
     given |= {"init": init, "style_weights": parsed.weights, "layer_weights": parsed.layer_weights}
     options = dict(earlier.options) if earlier else {}
     options |= {field: value for field, value in given.items() if value is not None}
-    implied = "gatys" if parsed.recipe is not None else "adain"
+    options |= dict(parsed.option)
+    implied = next((IMPLIED[name] for name in IMPLIED if given[name] is not None), "adain")
     method = parsed.method or (earlier.method if earlier else implied)
     stop_at = earlier.stopped_at if earlier and parsed.iterations is None else None
     job = _Job(method, options, photo, styles, inputs, masks, start, stop_at)
@@ -369,6 +401,118 @@ def _recipes(_: argparse.Namespace) -> None:
         print(f"{recipe.name:8}  {recipe.description}")
 
 
+def _methods(_: argparse.Namespace) -> None:
+    for name, method in methods.METHODS.items():
+        about = f"{method.about} Takes {methods.wanted(name)}."
+        if method.download:
+            about += f" Downloaded on first use ({method.download})."
+        if method.networks is not None:
+            about += f" There are: {', '.join(method.networks()) or 'none yet'}."
+        elif not method.available:
+            about += f" Set {method.needs} to use it."
+        print(f"{name:16}  {about}")
+
+
+# ---- video ---------------------------------------------------------------------------------------
+
+
+def _add_video(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("clip", type=Path, help="GIF, MP4, MOV or WebM")
+    parser.add_argument("style", type=Path, nargs="*", help="several are blended, see --weights")
+    parser.add_argument("-o", "--output", type=Path, required=True, help=".mp4 or .gif")
+    parser.add_argument("--network", help="a trained style instead of pictures")
+    parser.add_argument("--weights", type=_numbers, help="of the styles, such as 0.7,0.3")
+    parser.add_argument("--fps", type=float, help="frames per second at most")
+    parser.add_argument("--size", type=int, help="long side of the result in px at most")
+    parser.add_argument("--strength", type=float, help="0 (the clip) to 1 (the style)")
+    parser.add_argument("--style-scale", type=float, help="size of the strokes, 0.25 to 4 (1)")
+    parser.add_argument("--smoothing", type=float, help="0 (none) to 1: less flicker (0.8)")
+    parser.set_defaults(run=_video)
+
+
+def _video(parsed: argparse.Namespace) -> None:
+    started = time.monotonic()
+    from nst_demo import video  # FFmpeg's libraries: only here
+
+    video.check_save_path(parsed.output)
+    if bool(parsed.style) == bool(parsed.network):
+        raise StyleTransferError("Give the clip a style: pictures, or --network NAME.")
+    video.probe(parsed.clip)  # told before anything is loaded
+    styles = [images.open_picture(style, what="style").rgb for style in parsed.style]
+    _load_keras()
+    given = {name: getattr(parsed, name) for name in ("strength", "style_scale", "smoothing")}
+    given["style_weights"] = parsed.weights
+    options = {name: value for name, value in given.items() if value is not None}
+    painter = video.painter(styles, network=parsed.network, **options)
+    steps = video.stylize_video(
+        parsed.clip, parsed.output, painter, frame_rate=parsed.fps, size=parsed.size
+    )
+    last = _watched(steps)
+    from nst_demo import models
+
+    for note in last.notes:
+        _tell(note)
+    height, width = last.image.shape[:2]
+    print(
+        f"{parsed.output}: {last.frames} frames, {width} x {height} px, "
+        f"{time.monotonic() - started:.1f} s on {models.device().name}"
+    )
+
+
+def _watched(steps: Iterator[Any]) -> Any:
+    """Draws a bar while the clip is painted; returns the last step."""
+    from tqdm import tqdm
+
+    last = None
+    bar = tqdm(unit="frame", leave=False, dynamic_ncols=True, total=0)
+    with contextlib.closing(steps), bar:  # type: ignore[type-var]  # a generator
+        for last in steps:
+            bar.total = last.frames
+            bar.update(last.frame - bar.n)
+    if last is None:
+        raise RuntimeError("stylize_video() ended without a frame")
+    return last
+
+
+# ---- compare -------------------------------------------------------------------------------------
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("style", type=Path, nargs="+", help="pictures, at most 16")
+    parser.add_argument("-o", "--output", type=Path, required=True, help=".png, .jpg or .webp")
+    parser.add_argument("--size", type=int, help="long side of each picture in px (512)")
+    parser.add_argument("--strength", type=float, help="0 (the photo) to 1 (the style)")
+    parser.add_argument("--strengths", action="store_true", help="one style, weak to strong")
+    parser.set_defaults(run=_compare)
+
+
+def _compare(parsed: argparse.Namespace) -> None:
+    from nst_demo import compare
+
+    started = time.monotonic()
+    images.check_save_path(parsed.output)
+    size = parsed.size or compare.SIZE
+    photo = compare.open_photo(parsed.photo, size).rgb
+    options = {} if parsed.strength is None else {"strength": parsed.strength}
+    if parsed.strengths:
+        if len(parsed.style) > 1 or options:
+            raise StyleTransferError("--strengths takes one style and no --strength; leave it out.")
+        entries = compare.of_strengths(parsed.style[0])
+    else:
+        styles = {f"{place}": style for place, style in enumerate(parsed.style)}
+        entries = compare.of_styles(styles, **options)
+    _load_keras()
+    pictures = list(compare.paint(photo, entries, size=size))
+    captions = [entry.caption for entry in entries]
+    if not parsed.strengths:
+        pictures, captions = [photo, *pictures], ["Photo", *(s.stem for s in parsed.style)]
+    sheet = compare.sheet(pictures, captions, in_row=parsed.strengths)
+    images.save_image(parsed.output, sheet)
+    height, width = sheet.shape[:2]
+    print(f"{parsed.output}: {width} x {height} px, {time.monotonic() - started:.1f} s")
+
+
 # ---- training ------------------------------------------------------------------------------------
 
 
@@ -393,7 +537,54 @@ def _add_training(
     parser.set_defaults(run=run)
 
 
-def _run_options(parsed: argparse.Namespace):
+def _add_train_adain(parser: argparse.ArgumentParser) -> None:
+    _add_training(
+        parser,
+        _train_adain,
+        networks=(
+            "--loss-network",
+            "the packaged network: features for its loss, a backbone name or .npz files (vgg19)",
+        ),
+    )
+    parser.add_argument(
+        "--backbone",
+        help="vgg19 or lite: train the published AdaIN's decoder instead, on this fixed encoder "
+        "(for NST_ADAIN_DECODER and --method adain-published)",
+    )
+    parser.add_argument("--style-weight", type=float, help="with --backbone: λ (10)")
+    parser.set_defaults(networks=None)
+
+
+def _add_train_style(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("style", type=Path, help="the picture to paint like")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="NAME.weights.h5")
+    networks = parser.add_mutually_exclusive_group()
+    networks.add_argument("--backbone", help="features for the loss: lite (default), vgg16, vgg19")
+    networks.add_argument(
+        "--loss-network", dest="networks", nargs="+", help="the same, or .npz files"
+    )
+    parser.add_argument("--content-weight", type=float, help="how much of the photo's structure")
+    parser.add_argument("--style-weight", type=float, help="how much style")
+    parser.add_argument("--tv-weight", type=float, help="smoothness")
+    parser.add_argument("--minutes", type=float, help="length of the training (20)")
+    parser.add_argument("--steps", type=int, help="length in batches instead; minutes then stop it")
+    parser.add_argument("--batch", type=int, help="crops a step")
+    parser.add_argument("--crop", type=int, help="side of a crop in px")
+    parser.add_argument("--learning-rate", type=float, help="of Adam, at the start")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
+    parser.add_argument("--run", dest="folder", type=Path, help="checkpoint folder (NAME.run)")
+    parser.add_argument("--start", type=Path, help="a trained style's .weights.h5 to begin with")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument(
+        "--resume", dest="fresh", action="store_false", help="from the last checkpoint (default)"
+    )
+    again.add_argument("--fresh", action="store_true", help="begin again, whatever was trained")
+    parser.set_defaults(run=_train_style, fresh=False)
+
+
+def _run_options(parsed: argparse.Namespace, **defaults: Any):
     _load_keras()
     from nst_demo.training.loop import RunOptions
 
@@ -403,7 +594,7 @@ def _run_options(parsed: argparse.Namespace):
         )
     names = ("steps", "batch", "crop", "learning_rate", "minutes", "seed", "mixed_precision")
     given = {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}
-    return RunOptions(parsed.folder, **given)
+    return RunOptions(parsed.folder, **(defaults | given))
 
 
 @contextlib.contextmanager
@@ -426,8 +617,55 @@ def _train_lite(parsed: argparse.Namespace) -> None:
 
 
 def _train_adain(parsed: argparse.Namespace) -> None:
+    if parsed.backbone is not None:
+        _train_decoder(parsed)
+        return
+    if parsed.style_weight is not None:
+        raise StyleTransferError("--style-weight is of the published AdaIN; add --backbone.")
     run = _run_options(parsed)
     from nst_demo.training.adain import train
 
     with _resumable(run.folder):
-        train(parsed.photos, parsed.styles, parsed.networks, parsed.output, run)
+        train(parsed.photos, parsed.styles, parsed.networks or ["vgg19"], parsed.output, run)
+
+
+def _train_decoder(parsed: argparse.Namespace) -> None:
+    if parsed.networks is not None:
+        raise StyleTransferError(
+            "--loss-network is of the packaged network, --backbone of the published one; give one."
+        )
+    _load_keras()
+    from nst_demo.training.adain import PUBLISHED, STYLE_WEIGHT, train_decoder
+
+    run = _run_options(parsed, **PUBLISHED)
+    weight = STYLE_WEIGHT if parsed.style_weight is None else parsed.style_weight
+    with _resumable(run.folder):
+        train_decoder(parsed.photos, parsed.styles, parsed.backbone, parsed.output, run, weight)
+
+
+def _train_style(parsed: argparse.Namespace) -> None:
+    if parsed.folder is None:
+        parsed.folder = parsed.output.with_name(f"{parsed.output.name.split('.')[0]}.run")
+    length = {"steps": None, "minutes": 20.0} if parsed.steps is None else {}
+    run = _run_options(parsed, **length, batch=4, crop=256, checkpoint_seconds=60.0)
+    from nst_demo.methods.feedforward import ObjectiveWeights
+    from nst_demo.training.feedforward import train
+
+    weights = {
+        "style": parsed.style_weight,
+        "content": parsed.content_weight,
+        "variation": parsed.tv_weight,
+    }
+    weights = {part: weight for part, weight in weights.items() if weight is not None}
+    networks = parsed.networks or [parsed.backbone or "lite"]
+    with _resumable(run.folder):
+        train(
+            parsed.style,
+            parsed.photos,
+            networks,
+            parsed.output,
+            run,
+            ObjectiveWeights(**weights),
+            start=parsed.start,
+            fresh=parsed.fresh,
+        )

@@ -32,7 +32,7 @@ from typing import Any, BinaryIO, Literal, NoReturn, get_args
 
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageCms, ImageFilter, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageDraw, ImageFilter, ImageFont, ImageOps, PngImagePlugin
 
 from nst_demo.color import luminance
 from nst_demo.errors import StyleTransferError, check_range
@@ -241,6 +241,20 @@ def crop_resized(pixels: np.ndarray, box: tuple[int, int, int, int], side: int) 
     top, left, height, width = box
     window = Image.fromarray(pixels[top : top + height, left : left + width])
     return np.asarray(window.resize((side, side), Image.Resampling.BILINEAR))
+
+
+def caption(text: str, height: int, width: int) -> np.ndarray:
+    """A line of text in the middle of white paper: float32 (height, width, 3) in [0, 1].
+
+    Shortened with an ellipsis where it is too long. Pillow's own font: Latin letters only.
+    """
+    paper = Image.new("L", (width, height), 255)
+    draw, font = ImageDraw.Draw(paper), ImageFont.load_default(max(8, 0.62 * height))
+    shown = text
+    while len(shown) > 1 and draw.textlength(shown, font) > width:
+        shown = shown[:-2].rstrip() + "…"
+    draw.text((width / 2, height / 2), shown, 40, font, anchor="mm")
+    return np.repeat(np.asarray(paper, np.float32)[..., None] / 255, 3, axis=2)
 
 
 def to_pil(rgb: np.ndarray, alpha: np.ndarray | None = None) -> Image.Image:

@@ -19,9 +19,9 @@ from nst_demo.steps import Step
 class Job:
     """The opened pictures of one call, all in [0, 1].
 
-    photo: (H, W, 3); styles: the same, of any sizes.
-    weights: one for each style, with a sum of 1.
-    masks: (H, W), one for each style; None to paint everywhere.
+    photo: (H, W, 3); styles: the same, of any sizes; none for a method that takes none.
+    weights: one for each style, with a sum of 1; None without styles.
+    masks: (H, W), one for each style, or one without styles; None to paint everywhere.
     keep_colors: see `color`.
     """
 
@@ -44,7 +44,7 @@ class Job:
 
     def recoloured(self) -> Job:
         """With "histogram": each style in the colours of its part of the photo. Else itself."""
-        if self.keep_colors != "histogram":
+        if self.keep_colors != "histogram" or not self.styles:
             return self
         places = self.masks or [None] * len(self.styles)
         styles = [
@@ -72,6 +72,9 @@ class Job:
         """A painting (h, w, 3) in the photo's colours, and the photo where nothing is painted."""
         if self.keep_colors == "luminance":
             painted = color.with_colors_of(self._at(painted.shape)[0], painted)
+        if self.keep_colors == "histogram" and not self.styles:  # there is no style to recolour
+            photo, cover = self._at(painted.shape)
+            painted = color.match_colors(painted, photo, cover)
         return self.composited(painted)
 
     def finished_step(self, step: Step) -> Step:

@@ -27,7 +27,7 @@ def open_masks(
         masks: a mask, or a list with one for each style. A float array (H, W) in [0, 1] is taken as
             it is, all else is opened by `images.open_mask`, with soft edges. In a list, None
             stands for what the other masks leave.
-        styles: how many there are.
+        styles: how many there are; without any (the method paints in its own) one mask is wanted.
         height, width: of the photo. A mask of the same aspect is resized.
 
     Raises StyleTransferError for another number of masks, a mask of another aspect, one that is
@@ -38,11 +38,13 @@ def open_masks(
     several = isinstance(masks, Sequence) and not isinstance(masks, str | bytes)
     single: Any = masks
     sources = list(single) if several else [single]
-    if len(sources) != styles:
+    if len(sources) != max(styles, 1):
         raise StyleTransferError(
-            f"{styles} style{'s were' if styles > 1 else ' was'} given {len(sources)} "
-            f"mask{'s' if len(sources) != 1 else ''}; give one mask for each style."
+            f"{styles} style{' was' if styles == 1 else 's were'} given {len(sources)} "
+            f"mask{'s' if len(sources) != 1 else ''}; give one mask"
+            f"{' for each style' if styles else ''}."
         )
+    styles = len(sources)
     names = [f"mask {i}" if styles > 1 else "mask" for i in range(1, styles + 1)]
     opened = [
         None if source is None else _fitted(_open(source, name), name, height, width)

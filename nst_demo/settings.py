@@ -22,7 +22,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 
 import nst_demo
-from nst_demo import color, images, recipes
+from nst_demo import color, images, methods, recipes
 from nst_demo.errors import StyleTransferError, check_range
 
 VERSION = 1
@@ -51,7 +51,7 @@ class Settings:
         options: of the method, and `SHARED`; a name not given has its default.
         recipe: the method's recipe in full, before `options` override it; for people, and to tell
             whether it has changed since.
-        photo, styles, masks: what it was made from.
+        photo, styles, masks: what it was made from; no style where the method takes none.
         start: a picture that it was continued from.
         stopped_at: the iteration at which the run was stopped; None where it ran to its end.
     """
@@ -260,6 +260,8 @@ def changes(settings: Settings, now: Settings) -> list[str]:
 def _check_options(settings: Settings) -> None:
     """Names, types and ranges of the method's options, and the known ones shared by all."""
     method = nst_demo._method(settings.method)
+    if not settings.masks:  # with masks, each style may be painted apart
+        methods.check_styles(settings.method, len(settings.styles))
     hints = SHARED | typing.get_type_hints(method.options)
     for name, value in settings.options.items():
         if name not in hints or name in NOT_KEPT:

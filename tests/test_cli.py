@@ -311,8 +311,8 @@ def test_interrupted_before_the_first_step_nothing_is_written(shell, tmp_path, m
 PHOTO_AND_STYLE = ("photo.png", "style.png")
 BAD = {
     "no arguments": ((), "required"),
-    "no photo and no style": (("-o", "out.png"), "required: photo, style"),
-    "no style": (("photo.png", "-o", "out.png"), "required: style"),
+    "no photo and no style": (("-o", "out.png"), "required: photo"),
+    "no style": (("photo.png", "-o", "out.png"), "No style was given; the method 'adain' takes"),
     "no output": (PHOTO_AND_STYLE, "required: -o"),
     "photo missing": (("gone.png", "style.png", "-o", "out.png"), "'gone.png' does not exist"),
     "style missing": (("photo.png", "gone.png", "-o", "out.png"), "'gone.png' does not exist"),
@@ -323,6 +323,18 @@ BAD = {
     "output is a folder": ((*PHOTO_AND_STYLE, "-o", "folder.png"), "is a folder"),
     "suffix": ((*PHOTO_AND_STYLE, "-o", "out.xyz"), "'out.xyz'; end the name in .png"),
     "method": ((*PHOTO_AND_STYLE, "-o", "out.png", "--method", "magic"), "no method 'magic'"),
+    "two styles for one": (
+        (*PHOTO_AND_STYLE, "style.png", "-o", "out.png", "--method", "magenta"),
+        "'magenta' takes one style, not 2",
+    ),
+    "no network": (
+        ("photo.png", "-o", "out.png", "--method", "feedforward"),
+        "needs the option 'network'",
+    ),
+    "an option without a value": (
+        (*PHOTO_AND_STYLE, "-o", "out.png", "--option", "strength"),
+        "write it as NAME=VALUE",
+    ),
     "strength 7": ((*PHOTO_AND_STYLE, "-o", "out.png", "--strength", "7"), "strength is 7"),
     "strength nan": ((*PHOTO_AND_STYLE, "-o", "out.png", "--strength", "nan"), "strength is nan"),
     "strength text": ((*PHOTO_AND_STYLE, "-o", "out.png", "--strength", "x"), "invalid float"),

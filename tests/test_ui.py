@@ -91,7 +91,7 @@ def pixels(path: str | None) -> np.ndarray:
 
 def asked(photo: Any, *styles: Any, **others: Any) -> runs.Request:
     paths = [None if path is None else str(path) for path in (photo, *styles)]
-    return runs.Request(paths[0], [*paths[1:], *[None] * (3 - len(styles))], **others)
+    return runs.Request(paths[0], [*paths[1:], *[None] * (4 - len(styles))], **others)
 
 
 def sentences(updates: Iterator[runs.Update]) -> tuple[list[runs.Update], list[str]]:
@@ -459,7 +459,7 @@ def test_json_and_png_restore_the_page(photo_file, style_file, kind):
     options = controls.options(True, controls.DEFAULTS | CHANGED)
     done = finished(asked(photo_file, style_file, stop_at=4), options)
     path = str(getattr(done, kind))
-    styles = [str(style_file), None, None]
+    styles = [str(style_file), None, None, None]
     found = restore.restore(path, str(photo_file), styles, None, None, [])
     assert found.quality
     assert found.todo == []
@@ -477,18 +477,20 @@ def test_pictures_are_found_or_asked_for(photo_file, style_file, tmp_path):
     path = str(done.settings)
     other = str(tmp_path / "other.png")
     images.save_image(other, np.zeros((40, 40, 3), "float32"))
-    found = restore.restore(path, other, [other, None, other], None, None, [style_file])
-    assert found.styles == (str(style_file), None, None)  # an example by name and pixels
+    found = restore.restore(path, other, [other, None, other, None], None, None, [style_file])
+    assert found.styles == (str(style_file), None, None, None)  # an example by name and pixels
     assert found.photo == other  # nothing better is known
     assert found.todo == ["Choose the photo 'photo.png'."]
-    found = restore.restore(path, str(photo_file), [other, str(style_file), None], None, None, [])
+    found = restore.restore(
+        path, str(photo_file), [other, str(style_file), None, None], None, None, []
+    )
     assert found.styles[0] == str(style_file)
     assert found.todo == []
 
 
 def test_regions_are_kept_or_asked_for(photo_file, style_file, halves):
     done = finished(asked(photo_file, style_file, drawing=drawing(halves[:, :84])), {})
-    given = (str(done.settings), str(photo_file), [str(style_file), None, None])
+    given = (str(done.settings), str(photo_file), [str(style_file), None, None, None])
     kept = restore.restore(*given, drawing(halves[:, :84]), None, [])
     assert kept.keep_drawing
     assert kept.todo == []
@@ -507,18 +509,18 @@ def test_a_strangers_settings_are_a_sentence(photo_file, style_file, tmp_path):
         done = finished(asked(photo_file, style_file), {})
         change(str(done.settings), **others)
         with pytest.raises(StyleTransferError) as caught:
-            restore.restore(str(done.settings), None, [None] * 3, None, None, [])
+            restore.restore(str(done.settings), None, [None] * 4, None, None, [])
         return str(caught.value)
 
     assert "version 7" in told(version=7)
-    assert "'magenta'" in told(method="magenta", options={}, recipe=None)
+    assert "takes no style picture" in told(method="feedforward", options={}, recipe=None)
     assert "5 styles" in told(styles=[vars(INPUT)] * 5)
     assert "2 style_weights for 1 style" in told(options={"style_weights": [1, 2]})
     assert told(photo="<script>")
     junk = tmp_path / "junk.json"
     junk.write_text("{" * 5000)
     with pytest.raises(StyleTransferError):
-        restore.restore(str(junk), None, [None] * 3, None, None, [])
+        restore.restore(str(junk), None, [None] * 4, None, None, [])
 
 
 def test_what_was_opened_is_told_without_html():
@@ -562,7 +564,7 @@ def test_page_starts_with_a_photo_and_a_style_and_no_tensorflow_call():
     assert len(props["photo-examples"]["value"]) >= 6
     assert len(props["style-examples"]["value"]) >= 10
     public = [d["api_name"] for d in config["dependencies"] if d["api_visibility"] != "private"]
-    assert public == ["stylize"]
+    assert "stylize" in public
 
 
 def test_the_knobs_show_the_defaults():
@@ -570,10 +572,10 @@ def test_the_knobs_show_the_defaults():
         tab = stylize_tab.Tab(300)
     assert list(tab.knobs) == list(controls.DEFAULTS)
     assert {name: knob.value for name, knob in tab.knobs.items()} == controls.DEFAULTS
-    given = ["p", "s", None, None, "", None, *controls.DEFAULTS.values()]
+    given = ["p", "s", None, None, None, "", None, *controls.DEFAULTS.values()]
     request = tab.request(True, given)
     assert request == runs.Request(
-        "p", ["s", None, None], [1, 1, 1], controls.options(True, controls.DEFAULTS), ""
+        "p", ["s", None, None, None], [100, 0, 0, 0], controls.options(True, controls.DEFAULTS), ""
     )
     assert tab.request(True, given, start="r").start == "r"
 

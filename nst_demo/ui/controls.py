@@ -6,6 +6,7 @@ the controls' values of a method's options, and each undoes the other.
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,14 +14,16 @@ from typing import Any
 
 import gradio as gr
 
-from nst_demo import recipes
+from nst_demo import methods, recipes, settings
+from nst_demo import weights as weight_files
 from nst_demo.errors import StyleTransferError
+from nst_demo.methods import METHODS, Method
 from nst_demo.ui import files
 
 Values = dict[str, Any]  # control name -> value
 
 OWN = "own"  # the choice of a recipe's own value
-STYLES = 3  # places for styles
+STYLES = 4  # places for styles
 LAYERS = ("Colours and grain", "Fine texture", "Brush strokes", "Patterns", "Large shapes")
 WEIGHTS = tuple(f"weight_{place}" for place in range(1, STYLES + 1))
 LAYER_KNOBS = tuple(f"layer_{number}" for number in range(1, len(LAYERS) + 1))
@@ -28,6 +31,7 @@ SHARED = ("strength", "style_scale", "keep_colors")
 MULTIPLIERS = ("style_weight", "content_weight", "tv_weight")
 NUMBERS = ("iterations", "size")  # shown as the recipe has them
 CHOICES = ("backbone", "init", "optimizer")  # OWN: the recipe's own
+NETWORK_TILE = 160  # px, of a trained style's picture
 MAX_SEED = 2**53  # the last whole number that JavaScript holds exactly
 QUALITY_OPTIONS = (
     *("recipe", "similarity", "learning_rate", "seed"),
@@ -37,10 +41,12 @@ QUALITY_OPTIONS = (
 )
 # What a fresh page shows.
 DEFAULTS: Values = {
+    "kind": "adain",  # the method of Fast
+    "network": next(iter(weight_files.trained_styles()), None),
     "strength": 1.0,
     "style_scale": 1.0,
     "keep_colors": "none",
-    **dict.fromkeys(WEIGHTS, 1.0),
+    **dict(zip(WEIGHTS, (100, 0, 0, 0), strict=True)),  # % of the blend
     "recipe": recipes.DEFAULT.name,
     "similarity": "balanced",
     **{name: getattr(recipes.DEFAULT, name) for name in NUMBERS},
@@ -98,6 +104,85 @@ def about(text: str, classes: str = "") -> gr.HTML:
     return gr.HTML(text, js_on_load=None, apply_default_css=False, elem_classes=classes)
 
 
+def kinds() -> dict[str, Method]:
+    """What Fast can paint with: every method that works in one go and has what it needs."""
+    return {name: m for name, m in METHODS.items() if not m.gradual and m.available}
+
+
+def kind() -> gr.Radio:
+    return gr.Radio(
+        [(method.title, name) for name, method in kinds().items()],
+        value=DEFAULTS["kind"],
+        label="Fast painting with",
+        show_label=False,
+        container=False,
+        elem_id="kind",
+        elem_classes="in-fast",
+    )
+
+
+def kind_rules() -> str:
+    """Style rules that show what the chosen kind of Fast takes, without asking the server.
+
+    .takes-style, .takes-several and .takes-network hold what depends on it, .only-NAME its words.
+    """
+    chosen = (
+        "#controls:has(#mode label:first-child.selected):has(#kind label:nth-child({}).selected)"
+    )
+    rules = [".takes-network, .for-kind { display: none !important; }"]
+    for place, (name, method) in enumerate(kinds().items(), 1):
+        here = chosen.format(place)
+        rules.append(f"{here} .only-{name} {{ display: flex !important; }}")
+        if method.networks is not None:
+            rules.append(f"{here} .takes-network {{ display: flex !important; }}")
+        if method.styles[1] == 0:
+            rules.append(f"{here} .takes-style {{ display: none !important; }}")
+        if not method.several:
+            rules.append(f"{here} .takes-several {{ display: none !important; }}")
+    return "\n".join(rules)
+
+
+def kind_words(method: Method) -> str:
+    """What a visitor should know of a kind of Fast before choosing it; "" for nothing."""
+    if method.networks is None and not method.download:
+        return ""
+    words = method.about
+    if method.download:
+        words += f" It is downloaded on first use ({method.download})."
+    return f"<p>{html.escape(words)}</p>"
+
+
+def network() -> gr.Radio:
+    """The trained styles as a gallery; its pictures are in `network_rules`."""
+    names = list(weight_files.trained_styles())
+    return gr.Radio(
+        [(caption(name), name) for name in names],
+        value=DEFAULTS["network"] if DEFAULTS["network"] in names else None,
+        label="Trained style",
+        elem_id="network",
+    )
+
+
+def caption(name: str) -> str:
+    """Such as "Starry swirl" for starry-swirl."""
+    words = name.replace("-", " ").replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def network_rules() -> str:
+    """Style rules that put each trained style's picture above its caption."""
+    rules = []
+    for place, path in enumerate(weight_files.trained_styles().values(), 1):
+        picture = files.trained_picture(path)
+        if picture is not None:
+            data = base64.b64encode(files.tile(picture, NETWORK_TILE)).decode()
+            rules.append(
+                f"#network label:nth-child({place})::before"
+                f" {{ background-image: url(data:image/webp;base64,{data}) !important; }}"
+            )
+    return "\n".join(rules)
+
+
 def shared() -> dict[str, Any]:
     """What Fast and Quality both take."""
     return {
@@ -120,14 +205,15 @@ def shared() -> dict[str, Any]:
 
 
 def weights() -> dict[str, Any]:
-    """Of the styles, in proportion."""
+    """Of the styles, in percent with a sum of 100: blend.js keeps it so."""
     with gr.Row(elem_classes="weights"):
         return {
             name: gr.Slider(
-                0, 1, value=1, step=0.05, label=f"Style {place}", min_width=90, buttons=[]
+                0, 100, value=DEFAULTS[name], step=1, label=f"Style {place}, %", min_width=160,
+                buttons=[], elem_id=f"share-{place}", elem_classes=f"share share-{place}",
             )
             for place, name in enumerate(WEIGHTS, 1)
-        }
+        }  # fmt: skip
 
 
 def recipe(max_seconds: float) -> tuple[dict[str, Any], gr.HTML]:
@@ -261,10 +347,27 @@ def _choices(name: str, own: recipes.Recipe) -> list[tuple[str, str]]:
 # ---- Values to options and back ------------------------------------------------------------------
 
 
+def method_name(quality: bool, values: Values) -> str:
+    """The name in METHODS."""
+    return "gatys" if quality else values["kind"]
+
+
+def takes(name: str) -> set[str]:
+    """The options that a method has, and those shared by all."""
+    own = methods.named(name).options.__dataclass_fields__
+    return {*own, *settings.SHARED}
+
+
 def options(quality: bool, values: Values) -> dict[str, Any]:
     """For `nst_demo.stylize` (Fast) or `iterate` (Quality); what is the default is left out."""
-    found = {name: values[name] for name in SHARED}
+    name = method_name(quality, values)
+    taken = takes(name)
+    found = {knob: values[knob] for knob in SHARED if knob in taken}
     if not quality:
+        if methods.named(name).networks is not None:
+            if values["network"] is None:
+                raise StyleTransferError("No trained style is chosen; choose one.")
+            found["network"] = values["network"]
         return found
     recipe_name = values["recipe"]
     found["recipe"] = recipe_name
@@ -287,17 +390,19 @@ def options(quality: bool, values: Values) -> dict[str, Any]:
 
 
 def values(method: str, options: Mapping[str, Any]) -> Values:
-    """What the controls show for these options of "adain" or "gatys", without the styles' weights.
+    """What the controls show for these options of a method, without the styles' weights.
 
     StyleTransferError for an option that the page has no control for.
     """
     quality = method == "gatys"
-    known = SHARED + (QUALITY_OPTIONS if quality else ())
+    known = SHARED + (QUALITY_OPTIONS if quality else ("network",))
     unseen = (
         ("style_weights", "layer_weights", "save_every") if quality else ("style_weights", "seed")
     )
     own = recipes.named(options.get("recipe", DEFAULTS["recipe"]))
     found = DEFAULTS | {name: getattr(own, name) for name in NUMBERS}
+    if not quality:
+        found["kind"] = method
     for name, value in options.items():
         if name in CHOICES and name in known and value == getattr(own, name):
             continue
@@ -317,8 +422,6 @@ def values(method: str, options: Mapping[str, Any]) -> Values:
 
 
 def _default(method: str, name: str) -> Any:
-    from nst_demo.methods import METHODS
-
     fields = METHODS[method].options.__dataclass_fields__
     return fields[name].default if name in fields else None
 
@@ -327,8 +430,6 @@ def widened(name: str, value: Any) -> dict[str, Any]:
     """The value of a control and, where a slider is too short for it, its new end."""
     update: dict[str, Any] = {"value": value}
     if name in (*MULTIPLIERS, *LAYER_KNOBS) and value > 4:
-        update["maximum"] = value
-    if name in WEIGHTS and value > 1:
         update["maximum"] = value
     if name == "stop_at":
         update["visible"] = bool(value)
@@ -343,7 +444,10 @@ def _layer_weights(recipe_name: str, similarity: str) -> list[float]:
 
 
 def summary(quality: bool, values: Values) -> str:
-    """Such as "Quality, recipe Keras", for a person."""
+    """Such as "Quality, recipe Keras", for a person; as HTML."""
     if not quality:
-        return "Fast"
+        chosen = methods.named(values["kind"])
+        if chosen.networks is not None:
+            return html.escape(f"Fast, trained style {caption(str(values['network']))}")
+        return "Fast" if values["kind"] == DEFAULTS["kind"] else f"Fast, {chosen.title}"
     return html.escape(f"Quality, recipe {title(recipes.named(values['recipe']))}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import html
+import io
+import os
 import secrets
 from abc import ABCMeta
 from collections.abc import Sequence
@@ -75,6 +77,24 @@ def _thumbnail(path: Path) -> Image.Image:
         return square.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.LANCZOS)
 
 
+def tile(path: Path, side: int) -> bytes:
+    """The middle of a picture of ours as a WebP of `side` px: small enough to be in the page."""
+    buffer = io.BytesIO()
+    small = _thumbnail(path).resize((side, side), Image.Resampling.LANCZOS)
+    small.save(buffer, "WEBP", quality=78)
+    return buffer.getvalue()
+
+
+def trained_picture(weights: Path) -> Path | None:
+    """The picture of a trained style: beside its weights under its name, or among the examples."""
+    name = weights.name.split(".weights", 1)[0]
+    for folder in (weights.parent, EXAMPLES / "styles"):
+        for suffix in sorted(PICTURE_SUFFIXES):
+            if (folder / f"{name}{suffix}").is_file():
+                return folder / f"{name}{suffix}"
+    return None
+
+
 def list_examples(kind: str, first: str = "") -> list[Example]:
     """The pictures of examples/<kind>/ by name, with the one named `first` moved to the front."""
     folder = EXAMPLES / kind
@@ -84,11 +104,24 @@ def list_examples(kind: str, first: str = "") -> list[Example]:
 
 def cache_file(name: str, data: bytes) -> str:
     """Write `data` where gradio serves it from, under a path nobody can guess; returns the path."""
-    folder = Path(get_upload_folder()) / secrets.token_hex(16)
-    folder.mkdir(parents=True)
-    path = folder / name
+    path = new_path(name)
     path.write_bytes(data)
     return str(path)
+
+
+def new_path(name: str) -> Path:
+    """Of a file to be written where gradio serves it from, in a new folder; see `remove`."""
+    folder = Path(get_upload_folder()) / secrets.token_hex(16)
+    folder.mkdir(parents=True)
+    return folder / name
+
+
+def uploaded(path: object) -> bool:
+    """Whether it is in gradio's folder, where uploads and results are, links followed."""
+    folder = os.path.realpath(get_upload_folder())
+    if not isinstance(path, str) or "\0" in path:
+        return False
+    return os.path.realpath(path).startswith(folder + os.sep)
 
 
 def display_file(rgb: np.ndarray, name: str) -> str:

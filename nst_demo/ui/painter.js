@@ -209,4 +209,4 @@ watch('value', () => {
 });
 window.addEventListener('nst-pictures', pictures);
 choose(0);
-pictures({ detail: window.nstPictures ?? [null, null, null] });
+pictures({ detail: window.nstPictures ?? [null, null, null, null] });

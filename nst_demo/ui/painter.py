@@ -26,6 +26,7 @@ REGIONS = (
     ("Style 1", "#e2562f"),
     ("Style 2", "#2f86c8"),
     ("Style 3", "#3d9a50"),
+    ("Style 4", "#8f5bd0"),
     ("Keep photo", "#ffffff"),
 )
 COLOURS = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for _, c in REGIONS], "float32")
@@ -52,9 +53,11 @@ TEMPLATE = f"""
 </button><input type="file" class="file" accept="image/*" hidden>
 </div></div>
 """
-# Tells painter.js which pictures are chosen; it may be there later than the first of these events.
-TELL_PICTURES = """(...pictures) => { window.nstPictures = pictures;
-  window.dispatchEvent(new CustomEvent('nst-pictures', {detail: pictures})) }"""
+# Tells painter.js which pictures are chosen: `photo`, and the `others`, the styles from the second
+# on, unless the first is `alone`. The painter may be there later than the first of these events.
+TELL_PICTURES = """
+  window.nstPictures = alone ? [photo, ...others.map(() => null)] : [photo, ...others];
+  window.dispatchEvent(new CustomEvent('nst-pictures', {detail: window.nstPictures}))"""
 
 
 def build() -> gr.HTML:
@@ -104,7 +107,7 @@ def masks(labels: np.ndarray | None, chosen: Sequence[int]) -> list[np.ndarray] 
 
     Args:
         labels: uint8 (h, w), as `labels` gives them.
-        chosen: the places (1, 2, 3) of the styles there are.
+        chosen: the places (1, 2, 3, 4) of the styles there are; [1] where there is no picture.
     """
     if labels is None:
         return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nst_demo import images, settings
+from nst_demo import images, methods, settings
 from nst_demo.errors import StyleTransferError
 from nst_demo.ui import controls, painter, runs
 
@@ -23,7 +23,8 @@ class Restored:
     Attributes:
         quality: the mode.
         values: of the controls, by name.
-        photo, styles, start: paths; None for no picture. What is not found is what the page shows.
+        photo, styles, start: paths; None for no picture. What is not found is what the page shows;
+            so are all styles where the method takes none.
         keep_drawing: whether the regions on the page are those of the settings.
         todo: what the visitor is asked for, a sentence each.
     """
@@ -49,8 +50,7 @@ def restore(
     found = settings.read(path)
     quality = _mode(found)
     values = controls.values(found.method, found.options)
-    shares = found.options.get("style_weights") or ()
-    values |= dict(zip(controls.WEIGHTS, shares, strict=False))
+    values |= _shares(found)
     values["stop_at"] = found.stopped_at or 0
     todo = settings.changes(found, _now(found))
 
@@ -69,7 +69,7 @@ def restore(
         return shown
 
     photo = look_for("photo", found.photo, photo)
-    chosen: list[str | None] = [None] * controls.STYLES
+    chosen: list[str | None] = [None] * controls.STYLES if found.styles else list(styles)
     for place, wanted in enumerate(found.styles):
         what = f"{runs.PLACES[place]} style" if place else "style"
         chosen[place] = look_for(what, wanted, styles[place], styles)
@@ -82,14 +82,15 @@ def restore(
 
 def _mode(found: settings.Settings) -> bool:
     """Whether Quality; StyleTransferError for what the page does not do."""
-    if found.method not in ("adain", "gatys"):
+    if found.method not in ("gatys", *controls.kinds()):
         raise StyleTransferError(
             f"The settings are of the method {found.method!r}, which this page does not have; use "
             "them with nst-demo in a terminal."
         )
-    if not 1 <= len(found.styles) <= controls.STYLES:
+    most = controls.STYLES if methods.named(found.method).several else 1
+    if len(found.styles) > most:
         raise StyleTransferError(
-            f"The settings have {len(found.styles)} styles; this page takes 1 to {controls.STYLES}."
+            f"The settings have {len(found.styles)} styles; this page takes at most {most}."
         )
     weights: Any = found.options.get("style_weights")
     if weights is not None and len(weights) != len(found.styles):
@@ -98,6 +99,16 @@ def _mode(found: settings.Settings) -> bool:
             "a file that nst-demo wrote."
         )
     return found.method == "gatys"
+
+
+def _shares(found: settings.Settings) -> controls.Values:
+    """The styles' weights in percent, as they are where that is their sum already."""
+    weights = [float(w) for w in found.options.get("style_weights") or [1] * len(found.styles)]
+    total = sum(weights)
+    if total and total != 100:
+        weights = [100 * weight / total for weight in weights]
+    shares = [*weights, *[0] * controls.STYLES]
+    return dict(zip(controls.WEIGHTS, shares, strict=False)) if weights else {}
 
 
 def _now(found: settings.Settings) -> settings.Settings:
@@ -124,7 +135,7 @@ def _same_drawing(found: settings.Settings, drawing: str | None) -> bool:
         return False
     try:
         drawn = painter.labels(drawing)
-        masks = painter.masks(drawn, range(1, len(found.styles) + 1))
+        masks = painter.masks(drawn, range(1, max(len(found.styles), 1) + 1))
     except StyleTransferError:
         return False
     shown: Mapping[int, str] = {i: m.sha256 for i, m in enumerate(runs.mask_inputs(masks))}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import nst_demo
-from nst_demo import images, recipes, settings
+from nst_demo import images, methods, recipes, settings
 from nst_demo.errors import StyleTransferError
 from nst_demo.ui import chart, controls, files, painter
 
@@ -27,7 +27,7 @@ PREVIEW_INTERVAL = 0.7  # s between two previews
 PREVIEWS_KEPT = 8  # files; a slow connection may still be loading the last ones
 PACE_WINDOW = 6.0  # s over which the iterations per second are counted
 OUR_FAULT = "Something went wrong on our side; try again, or try another picture."
-PLACES = ("first", "second", "third")
+PLACES = ("first", "second", "third", "fourth")
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,24 @@ class Request:
 
     Attributes:
         photo: None where there is none yet.
-        styles: by place; None where there is none.
+        styles: by place; None where there is none. The first, or all, or none are looked at, as
+            the method takes them.
         weights: one for each place.
         options: of `nst_demo.stylize` or `iterate`, without those of the pictures.
         drawing: the regions, see `painter`.
         start: a picture to start from.
         stop_at: the iteration at which to end.
+        method: of a Fast run.
     """
 
     photo: str | None
     styles: Sequence[str | None]
-    weights: Sequence[float] = (1.0, 1.0, 1.0)
+    weights: Sequence[float] = (1.0,) * controls.STYLES
     options: Mapping[str, Any] = field(default_factory=dict)
     drawing: str | None = None
     start: str | None = None
     stop_at: int | None = None
+    method: str = "adain"
 
 
 @dataclass(frozen=True)
@@ -150,13 +153,19 @@ class Job:
     styles: list[np.ndarray]
     masks: list[np.ndarray] | None
     start: np.ndarray | None
+    style_paths: list[str] = field(default_factory=list)
 
     @classmethod
     def open(cls, method: str, request: Request) -> Job:
         """StyleTransferError for a picture that is missing or cannot be opened."""
+        least, most = methods.named(method).styles
         check_file(request.photo, "photo")
-        check_file(request.styles[0], "style")
-        chosen = [place for place, style in enumerate(request.styles) if style is not None]
+        if least:
+            check_file(next(iter(request.styles), None), "style")
+        places = request.styles[:most]
+        chosen = [place for place, style in enumerate(places) if style is not None]
+        if any(request.weights[place] for place in chosen):  # a share of 0 adds nothing
+            chosen = [place for place in chosen if request.weights[place]]
         options = dict(request.options)
         if len(chosen) > 1:
             options["style_weights"] = tuple(request.weights[place] for place in chosen)
@@ -167,13 +176,14 @@ class Job:
             check_file(request.styles[place], what)
             styles.append(images.open_picture(str(request.styles[place]), what=what).rgb)
         drawn = painter.labels(request.drawing)
-        masks = painter.masks(drawn, [place + 1 for place in chosen])
+        masks = painter.masks(drawn, [place + 1 for place in chosen] or [1])
         start = None
         if request.start is not None:
             check_file(request.start, "picture to start from")
             start = images.open_picture(request.start, what="picture to start from").rgb
             options["init"] = "content"  # instead of a fast result, which would not be used
-        return cls(method, options, request, photo, styles, masks, start)
+        paths = [str(request.styles[place]) for place in chosen]
+        return cls(method, options, request, photo, styles, masks, start, paths)
 
     def arguments(self) -> dict[str, Any]:
         """For `nst_demo.stylize` and `iterate`, but the photo and the styles."""
@@ -184,18 +194,24 @@ class Job:
             given["init_image"] = self.start
         return given
 
+    @property
+    def style_name(self) -> str | None:
+        """For the result's file name: of the first style picture, or of the trained style."""
+        if self.style_paths:
+            return self.style_paths[0]
+        return self.options.get("network")
+
     def full_size(self, image: np.ndarray) -> np.ndarray:
         """The image of a Step at the photo's size."""
         colors = self.options.get("keep_colors", "none")
         return nst_demo.enlarge(image, self.photo.rgb, masks=self.masks, keep_colors=colors)
 
     def describe(self, stopped_at: int | None = None) -> settings.Settings:
-        paths = [path for path in self.request.styles if path is not None]
         return settings.describe(
             self.method,
             self.options,
             settings.picture(self.request.photo, self.photo.rgb),
-            [settings.picture(*pair) for pair in zip(paths, self.styles, strict=True)],
+            [settings.picture(*pair) for pair in zip(self.style_paths, self.styles, strict=True)],
             masks=mask_inputs(self.masks),
             start=None if self.start is None else settings.picture(self.request.start, self.start),
             stopped_at=stopped_at,
@@ -225,7 +241,11 @@ def fast(request: Request, *, stylize: Callable[..., np.ndarray]) -> Updates:
     """The picture as soon as it is there, then its download."""
     done = False
     with told():
-        job = Job.open("adain", request)
+        job = Job.open(request.method, request)
+        method = methods.named(request.method)
+        if method.download:
+            words = f"{method.title} is downloaded first ({method.download}) where it has not been."
+            yield Update("Painting …", words, progress=0.0)
         started = time.monotonic()
         result = stylize(job.photo.rgb, job.styles, **job.arguments())
         note = f"Painted in {seconds_text(time.monotonic() - started)}"
@@ -347,7 +367,7 @@ def finished(
     )
     yield update
     text = settings.to_json(job.describe(stopped_at))
-    name = files.download_name(job.request.photo, job.request.styles[0])
+    name = files.download_name(job.request.photo, job.style_name)
     yield replace(
         update,
         download=files.cache_file(name, images.encode(result, job.photo.alpha, "PNG", text)),

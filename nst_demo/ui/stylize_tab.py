@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from nst_demo.errors import StyleTransferError
-from nst_demo.ui import chart, controls, files, painter, restore, runs
+from nst_demo.methods import METHODS
+from nst_demo.ui import chart, controls, files, painter, preview, restore, runs
 
 FIRST_PHOTO, FIRST_STYLE = "pagoda", "starry-swirl"
 FAST, QUALITY = "Fast", "Quality"
@@ -35,12 +37,9 @@ RECEIVE_LINE: dict[str, Any] = PRIVATE | {
     "trigger_mode": "multiple",
 }
 
-EMPTY = """
+EMPTY = f"""
 <div class="empty-result"><div>
-<svg viewBox="0 0 24 24" fill="none" stroke="#e2562f" stroke-width="1.2" stroke-linecap="round"
- stroke-linejoin="round" aria-hidden="true"><path d="M12 3a9 9 0 1 0 0 18c1.5 0 2-1 1.700-2.100-.4
--1.300.3-2.400 1.800-2.400H18a3 3 0 0 0 3-3C21 7.600 17 3 12 3Z"/><circle cx="7.500" cy="11.500"
- r="1"/><circle cx="10.500" cy="7.500" r="1"/><circle cx="15" cy="8" r="1"/></svg>
+{preview.example_html()}
 <h2>Your picture appears here</h2>
 <p>Press <b>Stylize</b> to paint this photo in this style, or choose your own first.</p>
 </div></div>
@@ -57,6 +56,12 @@ STOP, CONTINUE, REFINE = "Stop and keep", "Continue from this result", "Refine i
 # On a phone the picture is below the button: go there when a run starts.
 SHOW_RESULT = """() => { if (window.innerWidth < 760)
   document.querySelector('#result')?.scrollIntoView({behavior: 'smooth', block: 'start'}) }"""
+
+
+BLEND = Path(__file__).with_name("blend.js")
+# Changes of these kinds of Fast are painted at once where a picture is there; Magenta's download is
+# not begun without a click.
+AT_ONCE = [name for name, method in METHODS.items() if not method.download]
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,8 @@ def build(
     device_kind: Callable[[], str | None],
     expected_seconds: Callable[..., float | None],
     max_seconds: float = runs.MAX_SECONDS,
-) -> None:
-    """Lay out the tab in the current gr.Blocks.
+) -> Tab:
+    """Lay out the tab in the current gr.Blocks, connect it, and return it.
 
     stylize, iterate: the library's.
     device_kind: "CPU" or "GPU"; None while the networks are being made ready.
@@ -96,23 +101,38 @@ def build(
     )
     for run in (*tab.connect_fast(stylize), *tab.connect_quality(run_quality)):
         run.then(estimate, tab.estimated_from, tab.machine, **QUICK)
+    return tab
 
 
 class Tab:
-    """The components of the tab, and which events they answer."""
+    """The components of the tab, and which events they answer.
+
+    For other tabs: `changes` gives the updates that show a state; `settable` are their components.
+
+    Attributes:
+        photo, styles: the Sources, styles by place.
+        mode: FAST or QUALITY; kind: the method of Fast, which is `knobs["kind"]` too.
+        knobs: the controls by their names in controls.py.
+        start: a picture to start Quality from; painter: the regions.
+        asked: what a run is asked with, in the order in which `request` takes it.
+        result: the path of the result shown.
+    """
 
     def __init__(self, max_seconds: float) -> None:
         with gr.Row(elem_classes="workspace"):
             with gr.Column(scale=5, min_width=320, elem_id="controls"):
                 with gr.Row(elem_classes="sources"):
                     self.photo = source("photo", "Photo", "photo", FIRST_PHOTO)
-                    self.style = source("style", "Style", "style", FIRST_STYLE)
+                    self.style = source("style", "Style", "style", FIRST_STYLE, "takes-style")
+                    with gr.Column(min_width=150, elem_classes="takes-network"):
+                        network = controls.network()
+                self.knobs: dict[str, Any] = {"network": network}
                 self._lay_out_start()
-                self.knobs: dict[str, Any] = {}
                 self._lay_out_folds(max_seconds)
             with gr.Column(scale=6, min_width=320, elem_id="result"):
                 self._lay_out_result()
         self.knobs = {name: self.knobs[name] for name in controls.DEFAULTS}
+        self.kind = self.knobs["kind"]
         self.styles = [self.style, *self.more]
         self.sources = [self.photo, *self.styles]
         self.pictures = [part.image for part in self.sources]
@@ -131,6 +151,12 @@ class Tab:
             elem_id="mode",
         )
         controls.about(ABOUT_QUALITY, "in-quality")
+        self.kind = self.knobs["kind"] = controls.kind()
+        for name, method in controls.kinds().items():
+            if words := controls.kind_words(method):
+                controls.about(words, f"in-fast for-kind only-{name}")
+        rules = f"<style>{controls.kind_rules()}\n{controls.network_rules()}</style>"
+        gr.HTML(rules, js_on_load=None, apply_default_css=False, elem_classes="rules")
         button: dict[str, Any] = {"variant": "primary"}
         self.fast_button = gr.Button("Stylize", elem_classes="main-button in-fast", **button)
         self.quality_button = gr.Button("Stylize", elem_classes="main-button in-quality", **button)
@@ -141,20 +167,19 @@ class Tab:
         """All but the first choices, closed."""
         with controls.fold("Adjust", "strength, strokes, colours", "adjust"):
             self.knobs |= controls.shared()
-        with controls.fold("More styles", "mix in a second and a third", "more"):
+        with controls.fold("More styles", "blend two, three or four", "more", "takes-several"):
             with gr.Row(elem_classes="sources"):
                 self.more = [
                     source(
                         f"{runs.PLACES[place]} style", f"Style {place + 1}", f"style-{place + 1}"
                     )
-                    for place in (1, 2)
+                    for place in range(1, controls.STYLES)
                 ]
-            controls.about("<p>How much of each:</p>")
             self.knobs |= controls.weights()
         with controls.fold("Paint only a part", "or a style for each region", "regions"):
             self.painter = painter.build()
         with controls.fold("Recipe", "and how long it runs", "recipes", "in-quality"):
-            knobs, self.network = controls.recipe(max_seconds)
+            knobs, self.network_note = controls.recipe(max_seconds)
             self.knobs |= knobs
         with controls.fold("Fine tuning", "weights, start, optimiser", "tuning", "in-quality"):
             knobs, self.start = controls.tuning()
@@ -215,8 +240,27 @@ class Tab:
                 show_progress_on=part.image,
                 **RECEIVE_LINE,
             )
-        told = [self.photo.image, *(part.image for part in self.more)]
-        gr.on(None, None, told, js=painter.TELL_PICTURES, **QUICK)  # on load and on every change
+        self._tell_painter()
+        for place, name in enumerate(controls.WEIGHTS):
+            self.knobs[name].input(**self._blend(place))
+        for part in self.styles:
+            part.image.change(**self._blend())
+
+    def _tell_painter(self) -> None:
+        alone = [name for name, method in METHODS.items() if not method.several]
+        script = f"""(mode, kind, photo, ...others) => {{
+            const alone = mode === {FAST!r} && {alone}.includes(kind); {painter.TELL_PICTURES} }}"""
+        told = [self.mode, self.kind, self.photo.image, *(part.image for part in self.more)]
+        gr.on(None, None, told, js=script, **QUICK)  # on load and on every change
+
+    def _blend(self, moved: int = -1) -> dict[str, Any]:
+        """The event that keeps the styles' shares at a sum of 100 %, in the browser."""
+        shares = [self.knobs[name] for name in controls.WEIGHTS]
+        count = len(shares)
+        script = f"""(...given) => ({BLEND.read_text("utf-8")})(
+            {moved}, given.slice(0, {count}), given.slice({count}))"""
+        pictures = [part.image for part in self.styles]
+        return {"fn": None, "inputs": [*shares, *pictures], "outputs": shares, "js": script} | QUICK
 
     def connect_recipe(self) -> None:
         recipe, backbone = self.knobs["recipe"], self.knobs["backbone"]
@@ -226,12 +270,12 @@ class Tab:
             shown: dict[Any, Any] = {
                 self.knobs[name]: gr.update(**u) for name, u in updates.items()
             }
-            return shown | {self.network: controls.network_html(recipe, backbone)}
+            return shown | {self.network_note: controls.network_html(recipe, backbone)}
 
         changed = [self.knobs[name] for name in controls.fresh(recipe.value, controls.OWN)]
         # .input and not .change: opened settings change the recipe too, and bring their own values.
-        recipe.input(show, [recipe, backbone], [*changed, self.network], **QUICK)
-        backbone.input(controls.network_html, [recipe, backbone], self.network, **QUICK)
+        recipe.input(show, [recipe, backbone], [*changed, self.network_note], **QUICK)
+        backbone.input(controls.network_html, [recipe, backbone], self.network_note, **QUICK)
         # Who types a number of steps wants them all, whatever the opened settings said.
         stop_at = self.knobs["stop_at"]
         self.knobs["iterations"].input(
@@ -242,8 +286,6 @@ class Tab:
         """What "Open settings" changes: every control, and pictures that can be found."""
         paths = [e.path for part in (self.photo, self.style) for e in part.examples]
         seen = [self.opened, *self.pictures, self.painter, self.start]
-        kept = [part.kept for part in self.sources]
-        shown = [self.mode, *self.pictures, *kept, self.painter, self.start, self.network]
 
         def open_settings(path: str | None, photo: Any, *rest: Any) -> dict[Any, Any]:
             *styles, drawing, start = rest
@@ -255,7 +297,7 @@ class Tab:
         self.opened.upload(
             open_settings,
             seen,
-            [self.opened, self.opened_note, *shown, *self.knobs.values()],
+            [self.opened, self.opened_note, *self.settable],
             show_progress="minimal",
             show_progress_on=self.opened_note,
             **RECEIVE_LINE,
@@ -269,9 +311,11 @@ class Tab:
         """Keep the line on device and expected time right; returns what writes it."""
 
         def estimate(photo: str | None, mode: str, *given: Any) -> str:
+            if device_kind() is None:  # nothing is known yet, and the options wait for Keras
+                return machine_html(None, None)
             values = dict(zip(self.knobs, given, strict=True))
             shape = files.pixel_size(photo)
-            method = "gatys" if mode == QUALITY else "adain"
+            method = controls.method_name(mode == QUALITY, values)
             try:
                 options = controls.options(mode == QUALITY, values)
                 seconds = expected_seconds(method, *shape, **options) if shape else None
@@ -283,7 +327,16 @@ class Tab:
             """Ticks until the networks are ready."""
             return estimate(*values), gr.Timer(active=device_kind() is None)
 
-        names = ("recipe", "backbone", "iterations", "size", "time_budget", "optimizer")
+        names = (
+            "kind",
+            "network",
+            "recipe",
+            "backbone",
+            "iterations",
+            "size",
+            "time_budget",
+            "optimizer",
+        )
         triggers = [self.photo.image.change, self.mode.change]
         triggers += [self.knobs[name].change for name in names]
         gr.on(
@@ -294,19 +347,38 @@ class Tab:
             trigger_mode="always_last",
             **QUICK,
         )
+        gr.on([self.mode.change, self.kind.change], *self._stroke_size(), **QUICK)
         self.ready_timer.tick(wait, self.estimated_from, [self.machine, self.ready_timer], **QUICK)
         return estimate
+
+    def _stroke_size(self) -> tuple[Any, ...]:
+        """Handler, inputs and output that disable a control which the method does not have."""
+
+        def enable(mode: str, kind: str):
+            name = "gatys" if mode == QUALITY else kind
+            return gr.Slider(interactive="style_scale" in controls.takes(name))
+
+        return enable, [self.mode, self.kind], self.knobs["style_scale"]
 
     def connect_fast(self, stylize: Callable[..., np.ndarray]) -> list[Any]:
         """Paint on the button; after that also whenever a control or an example is changed."""
 
         def run(*given: Any):
-            for update in runs.fast(self.request(False, given), stylize=stylize):
-                yield self.show(update, REFINE) | {self.painted: not update.failed}
+            request = self.request(False, given)
+            # Quality goes on with the style picture, and a trained style has none.
+            go_on = REFINE if METHODS[request.method].styles[1] != 0 else ""
+            for update in runs.fast(request, stylize=stylize):
+                yield self.show(update, go_on) | {self.painted: not update.failed}
 
         def follow(mode: str, painted: bool, *given: Any):
             if mode == FAST and painted:
                 yield from run(*given)
+            else:  # a generator that yields nothing would empty the page
+                yield {self.status: gr.skip()}
+
+        def follow_kind(mode: str, painted: bool, *given: Any):
+            at_once = dict(zip(self.asked, given, strict=True))[self.kind] in AT_ONCE
+            yield from follow(mode, painted and at_once, *given)
 
         outputs = [*self.result_parts, self.painted]
         line: dict[str, Any] = FAST_LINE | {
@@ -320,14 +392,19 @@ class Tab:
             "trigger_mode": "always_last",
             **line,
         }
+        chosen: dict[str, Any] = following | {"fn": follow_kind}
         self.fast_button.click(None, js=SHOW_RESULT, **PRIVATE)
-        sliders = ("strength", "style_scale", *controls.WEIGHTS)
-        triggers = [self.knobs[name].release for name in sliders]
-        triggers += [self.knobs["keep_colors"].input, self.painter.change]
+        triggers = [self.knobs[name].release for name in ("strength", "style_scale")]
+        triggers += [self.knobs[name].input for name in ("keep_colors", "network")]
         started = [
             self.fast_button.click(run, self.asked, outputs, **line),
-            gr.on(triggers, **following),
+            gr.on([*triggers, self.painter.change], **following),
+            self.kind.input(**chosen),
         ]
+        for place, name in enumerate(controls.WEIGHTS):
+            started.append(self.knobs[name].release(**self._blend(place)).then(**following))
+        for part in self.styles[1:]:  # one that is taken out of the blend
+            started.append(part.image.clear(**self._blend()).then(**following))
         for part in self.sources:
             picked = part.strip.select(
                 picker(part.examples),
@@ -336,6 +413,8 @@ class Tab:
                 trigger_mode="multiple",
                 **QUICK,
             )
+            if part is not self.photo:
+                picked = picked.then(**self._blend())
             started.append(picked.then(**following))
         return started
 
@@ -413,6 +492,7 @@ class Tab:
             drawing=drawing,
             start=(start or page_start) if quality else None,
             stop_at=(values["stop_at"] or None) if quality and not start else None,
+            method=values["kind"],
         )
 
     @property
@@ -430,7 +510,7 @@ class Tab:
         return [*buttons, self.mode, self.painted]
 
     def show(self, update: runs.Update, go_on: str) -> dict[Any, Any]:
-        """`go_on`: what the button says that continues from the result."""
+        """`go_on`: what the button says that continues from the result; "" for no such button."""
         if update.failed:
             return {self.status: gr.HTML(visible=False)}
         line = chart.status(update.note, update.progress, update.details)
@@ -444,7 +524,9 @@ class Tab:
                 self.compare: gr.ImageSlider(update.before_after, visible=True),
                 self.download: gr.DownloadButton(value=update.download, visible=there),
                 self.save_settings: gr.DownloadButton(value=update.settings, visible=there),
-                self.continue_button: gr.Button(go_on, visible=there, interactive=True),
+                self.continue_button: gr.Button(
+                    go_on, visible=there and bool(go_on), interactive=True
+                ),
                 self.result: update.download,
             }
         return changes
@@ -461,37 +543,56 @@ class Tab:
             self.painted: False,
         }
 
-    def restored(self, found: restore.Restored) -> dict[Any, Any]:
-        updates = {name: controls.widened(name, value) for name, value in found.values.items()}
-        for name, update in controls.labels(found.values["recipe"]).items():
+    @property
+    def settable(self) -> list[Any]:
+        """What `changes` gives updates for."""
+        kept = [part.kept for part in self.sources]
+        others = [self.mode, self.painter, self.start, self.network_note]
+        return [*self.pictures, *kept, *others, *self.knobs.values()]
+
+    def changes(
+        self, quality: bool, values: controls.Values, pictures: Sequence[str | None]
+    ) -> dict[Any, Any]:
+        """Updates that show a state: of all of `settable`, without regions and picture to start.
+
+        values: of all controls, by their names in controls.py.
+        pictures: paths of the photo and of each style by place; None for no picture.
+        """
+        updates = {name: controls.widened(name, value) for name, value in values.items()}
+        for name, update in controls.labels(values["recipe"]).items():
             updates[name] = update | updates[name]
         changes: dict[Any, Any] = {self.knobs[name]: gr.update(**u) for name, u in updates.items()}
-        for part, path in zip(self.sources, [found.photo, *found.styles], strict=True):
+        for part, path in zip(self.sources, pictures, strict=True):
             changes |= {part.image: path, part.kept: path}
-        recipe, backbone = found.values["recipe"], found.values["backbone"]
         return changes | {
-            self.mode: QUALITY if found.quality else FAST,
-            self.painter: gr.skip() if found.keep_drawing else "",
-            self.start: found.start,
-            self.network: controls.network_html(recipe, backbone),
-            self.opened_note: restored_html(found),
+            self.mode: QUALITY if quality else FAST,
+            self.painter: "",
+            self.start: None,
+            self.network_note: controls.network_html(values["recipe"], values["backbone"]),
         }
+
+    def restored(self, found: restore.Restored) -> dict[Any, Any]:
+        changes = self.changes(found.quality, found.values, [found.photo, *found.styles])
+        if found.keep_drawing:
+            changes[self.painter] = gr.skip()
+        return changes | {self.start: found.start, self.opened_note: restored_html(found)}
 
 
 # ---- Parts of the layout -----------------------------------------------------------------------
 
 
-def source(what: str, label: str, name: str, first: str | None = None) -> Source:
+def source(what: str, label: str, name: str, first: str | None = None, classes: str = "") -> Source:
     """A picture to upload or drop, with a strip of examples.
 
     what: in sentences: "photo", "style", "second style".
     name: of the elements.
     first: the example that comes first and is chosen; None to choose none.
+    classes: of the column.
     """
     kind = "photo" if what == "photo" else "style"
     examples = files.list_examples(f"{kind}s", first or "")
     value = str(examples[0].path) if examples and first is not None else None
-    with gr.Column(min_width=150):
+    with gr.Column(min_width=150, elem_classes=classes):
         image = files.PictureInput(
             value=value,
             label=label,

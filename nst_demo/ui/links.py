@@ -1,0 +1,492 @@
+"""Links that bring a result back: all that made it is in the address, and nothing is stored.
+
+`query` and `state` are pure and undo each other: pictures are named as in the gallery, trained
+styles as their networks, and the settings by the names of their controls, where they differ from a
+fresh page's. An upload has no name that another server would know, so a result made from one has no
+link. Whoever made a link may be a stranger: every value goes through the checks of `settings`, and
+a bad one is a StyleTransferError with one sentence.
+
+`connect` puts this into the page. The link of the page's own frame is made there, from
+window.location: inside huggingface.co that is the Space's own address, which works by itself.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import gradio as gr
+
+import nst_demo
+from nst_demo import images, recipes, settings
+from nst_demo.blending import normalised_weights
+from nst_demo.errors import StyleTransferError, check_range
+from nst_demo.ui import compare_tab, comparisons, controls, files, picker, restore, runs
+from nst_demo.ui.stylize_tab import PRIVATE, QUICK, RECEIVE_LINE, Tab
+
+STYLIZE, COMPARE = "stylize", "compare"
+MAX_CHARACTERS = 4000  # of a query; a long one has 900
+MAX_PAIRS = 80
+# Of no result: how long a run may take is the server's matter.
+NOT_LINKED = ("time_budget",)
+KNOBS = tuple(name for name in controls.DEFAULTS if name not in NOT_LINKED)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a link says.
+
+    Attributes:
+        tab: STYLIZE or COMPARE.
+        photo: name of a gallery photo.
+        styles: of Stylize, by place: names of gallery styles, "" where there is none. Of Compare:
+            ids as of `picker`.
+        quality: whether Stylize paints in Quality.
+        values: of the controls that differ from a fresh page's, or with a recipe from its own.
+        kind, size: of Compare.
+        version: of the nst_demo that made the link; None where the link does not say.
+    """
+
+    tab: str
+    photo: str
+    styles: tuple[str, ...] = ()
+    quality: bool = False
+    values: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = comparisons.STYLES
+    size: int = comparisons.SIZES[0]
+    version: str | None = nst_demo.__version__
+
+    def all_values(self) -> controls.Values:
+        """Of every control."""
+        return fresh(self.values.get("recipe")) | dict(self.values)
+
+    @property
+    def warning(self) -> str | None:
+        """For a person, where another version made the link."""
+        if self.version in (None, nst_demo.__version__):
+            return None
+        return (
+            f"The link was made by nst-demo {self.version}, this is {nst_demo.__version__}: the "
+            "picture may differ."
+        )
+
+
+def fresh(recipe: str | None = None) -> controls.Values:
+    """What the controls show when a page is opened and, of a recipe, when it is chosen."""
+    own = recipes.named(recipe or controls.DEFAULTS["recipe"])
+    values = {name: getattr(own, name) for name in controls.NUMBERS}
+    return controls.DEFAULTS | values | {"recipe": own.name}
+
+
+# ---- To an address and back ----------------------------------------------------------------------
+
+
+def query(state: State) -> str:
+    """The part of an address after the question mark."""
+    pairs: list[tuple[str, str]] = []
+    if state.tab == COMPARE:
+        pairs += [("tab", COMPARE)]
+        if state.kind != comparisons.STYLES:
+            pairs += [("compare", state.kind)]
+        if state.size != comparisons.SIZES[0]:
+            pairs += [("px", str(state.size))]
+    elif state.quality:
+        pairs += [("mode", "quality")]
+    pairs += [("photo", state.photo)]
+    styles = [style or "" for style in state.styles]
+    while styles and not styles[-1]:
+        styles.pop()
+    pairs += [("style", style) for style in styles]
+    pairs += [(name, _text(value)) for name, value in changed(state.values).items()]
+    return urlencode([*pairs, ("v", state.version or nst_demo.__version__)], safe=":")
+
+
+def changed(values: Mapping[str, Any]) -> controls.Values:
+    """Those that differ from a fresh page's, in the page's order; a recipe brings its own."""
+    own = fresh(values.get("recipe"))
+    own["recipe"] = controls.DEFAULTS["recipe"]
+    return {n: values[n] for n in KNOBS if n in values and values[n] != own[n]}
+
+
+def state(address: str) -> State | None:
+    """What the query of an address says, None where it says nothing to us.
+
+    StyleTransferError, one sentence, for anything that no link of ours holds.
+    """
+    found = parsed(address)
+    if found is not None:
+        _check_values(found)
+    return found
+
+
+def parsed(address: str) -> State | None:
+    """As `state`, without the checks of the settings' ranges, which need the methods: quick."""
+    text = address.removeprefix("?")
+    if len(text) > MAX_CHARACTERS:
+        raise StyleTransferError(
+            f"The link has {len(text)} characters, more than any of this page; copy it again."
+        )
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PAIRS)
+    except ValueError as error:
+        raise StyleTransferError("The link has too many parts; copy it again.") from error
+    given: dict[str, list[str]] = {}
+    for name, value in pairs:
+        given.setdefault(name, []).append(value)
+    if "photo" not in given and "style" not in given and "network" not in given:
+        return None  # gradio's own, such as __theme
+    for name in given:
+        if not (name in KNOBS or name in PARTS or name.startswith("__")):
+            raise StyleTransferError(
+                f"The link has the unknown part {_short(name)}; copy it again."
+            )
+        if name != "style" and len(given[name]) > 1:
+            raise StyleTransferError(f"The link has {_short(name)} twice; copy it again.")
+    one = {name: values[0] for name, values in given.items()}
+    return _checked(one, given.get("style", []))
+
+
+PARTS = ("tab", "compare", "px", "mode", "photo", "style", "v")
+
+
+def _checked(one: Mapping[str, str], styles: Sequence[str]) -> State:
+    tab = _choice("tab", one.get("tab", STYLIZE), (STYLIZE, COMPARE))
+    photo = _choice("photo", one.get("photo", ""), gallery("photos"))
+    quality = _choice("mode", one.get("mode", "fast"), ("fast", "quality")) == "quality"
+    values = {name: _value(name, one[name]) for name in KNOBS if name in one}
+    version = one.get("v")
+    if version is not None and not re.fullmatch(r"[0-9A-Za-z.+-]{1,20}", version):
+        raise StyleTransferError(f"The link has the version {_short(version)}; copy it again.")
+    found = State(tab, photo, (), quality, values, version=version)
+    if tab == COMPARE:
+        return _checked_comparison(found, one, styles)
+    if len(styles) > controls.STYLES:
+        raise StyleTransferError(
+            f"The link has {len(styles)} styles; this page takes 1 to {controls.STYLES}."
+        )
+    names = tuple(_choice("style", name, gallery("styles")) if name else "" for name in styles)
+    return State(tab, photo, names, quality, values, version=version)
+
+
+def _checked_comparison(found: State, one: Mapping[str, str], styles: Sequence[str]) -> State:
+    kind = _choice("comparison", one.get("compare", comparisons.STYLES), comparisons.KINDS)
+    size = _choice("size", one.get("px", str(comparisons.SIZES[0])), map(str, comparisons.SIZES))
+    choices = picker.for_everybody()
+    picked = choices.picked(picker.to_value(styles), ())
+    if not picked:
+        raise StyleTransferError("The link has no style; copy it again.")
+    extra = [name for name in found.values if name not in controls.SHARED]
+    if extra:
+        raise StyleTransferError(f"The link has the unknown part {extra[0]!r}; copy it again.")
+    ids = tuple(pick.id for pick in picked)
+    return State(COMPARE, found.photo, ids, False, found.values, kind, int(size), found.version)
+
+
+def _check_values(found: State) -> None:
+    """By the checks of the method's own options."""
+    values = found.all_values()
+    name = controls.method_name(found.quality, values)
+    if name not in {"gatys", *controls.kinds()}:
+        raise StyleTransferError(
+            f"The link asks for {_short(name)}, which this page does not have."
+        )
+    for knob in controls.WEIGHTS:
+        check_range(f"{knob!r} of the link", values[knob], 0, 100)
+    check_range("'stop_at' of the link", values["stop_at"], 0, 100_000)
+    check_range("'seed' of the link", values["seed"], 0, controls.MAX_SEED)
+    if found.tab == STYLIZE and found.styles and not found.styles[0]:
+        raise StyleTransferError("The link has no first style; copy it again.")
+    options = controls.options(found.quality, values)
+    own = {k: v for k, v in options.items() if k not in settings.SHARED}
+    nst_demo._options(name, own)
+    nst_demo.check_keep_colors(options.get("keep_colors", "none"))
+    places = [place for place, style in enumerate(found.styles) if style]
+    if found.tab == STYLIZE and len(places) > 1:
+        normalised_weights([values[controls.WEIGHTS[place]] for place in places], len(places))
+
+
+def _value(name: str, text: str) -> Any:
+    """As the type of the control's default."""
+    default = controls.DEFAULTS[name]
+    if isinstance(default, str) or default is None:
+        if len(text) > 80 or not text.isprintable():
+            raise StyleTransferError(f"The link has {_short(text)} for {name!r}; copy it again.")
+        return text
+    try:
+        number = int(text) if isinstance(default, int) else float(text)
+    except ValueError:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+    if len(text) > 30 or not math.isfinite(number):
+        raise StyleTransferError(f"The link has {_short(text)} for {name!r}; give a number.")
+    return number
+
+
+def _choice(what: str, value: str, known: Iterable[str]) -> str:
+    if value in (found := list(known)):
+        return value
+    if not value:
+        raise StyleTransferError(f"The link has no {what}; copy it again.")
+    raise StyleTransferError(
+        f"The link asks for the {what} {_short(value)}, which this page does not have; choose one "
+        f"of {', '.join(found[:20])}."
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _short(value: str) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+# ---- The gallery ---------------------------------------------------------------------------------
+
+
+@cache
+def _gallery(kind: str) -> dict[str, str]:
+    return {example.path.stem: str(example.path) for example in files.list_examples(kind)}
+
+
+def gallery(kind: str) -> dict[str, str]:
+    """The paths of the gallery's "photos" or "styles", by their names in a link."""
+    return _gallery(kind)
+
+
+@cache
+def _fingerprint(path: str) -> str:
+    return settings.fingerprint(images.open_picture(path).rgb)
+
+
+def named(kind: str, picture: settings.Input) -> str | None:
+    """The name of the gallery's picture that this is, None for an upload."""
+    path = gallery(kind).get(Path(picture.name).stem)
+    return Path(path).stem if path and _fingerprint(path) == picture.sha256 else None
+
+
+# ---- Of a result ---------------------------------------------------------------------------------
+
+
+def of_settings(made: settings.Settings) -> State:
+    """Of a result of Stylize. StyleTransferError, why, where a link cannot carry it."""
+    what = []
+    photo = named("photos", made.photo)
+    styles = [named("styles", style) for style in made.styles]
+    if photo is None:
+        what.append("your photo")
+    if None in styles:
+        what.append("your style" if styles.count(None) == 1 else "your styles")
+    if made.masks:
+        what.append("the drawn regions")
+    if made.start is not None:
+        what.append("the picture it started from")
+    if what or photo is None:
+        raise StyleTransferError(
+            f"A link cannot carry {' and '.join(what)}: uploads stay with you. Save the settings "
+            "instead, and open them with the same pictures."
+        )
+    values = controls.values(made.method, made.options)
+    values |= restore._shares(made)
+    values["stop_at"] = made.stopped_at or 0
+    return State(
+        STYLIZE, photo, tuple(s or "" for s in styles), made.method == "gatys", changed(values)
+    )
+
+
+def of_comparison(asked: comparisons.Asked) -> State:
+    """As `of_settings`, of Compare."""
+    rgb = images.open_picture(str(asked.photo), what="photo").rgb  # gradio's copy of the file
+    photo = named("photos", settings.picture(asked.photo, rgb))
+    what = [] if photo else ["your photo"]
+    if any(pick.id.startswith(picker.UPLOAD) for pick in asked.picks):
+        what.append("your own styles")
+    if what or photo is None:
+        raise StyleTransferError(
+            f"A link cannot carry {' and '.join(what)}: uploads stay with you. Save the pictures "
+            "as ZIP instead."
+        )
+    picks = asked.picks if asked.kind == comparisons.STYLES else asked.picks[:1]
+    ids = tuple(pick.id for pick in picks)
+    return State(COMPARE, photo, ids, False, changed(asked.options), asked.kind, asked.size)
+
+
+# ---- Words ---------------------------------------------------------------------------------------
+
+
+def title(found: State) -> str:
+    """For a preview of the link: such as "Pagoda in the style of Starry swirl"."""
+    photo = controls.caption(found.photo)
+    if found.tab == COMPARE:
+        count = len(found.styles)
+        if found.kind == comparisons.STYLES and count > 1:
+            return f"{photo} in {count} styles"
+        return f"{photo} compared"
+    values = found.all_values()
+    styles = [controls.caption(name) for name in found.styles if name]
+    if not found.quality and values["kind"] == "feedforward":
+        styles = [controls.caption(str(values["network"]))]
+    return f"{photo} in the style of {' and '.join(styles)}" if styles else photo
+
+
+def opened_html(found: State) -> str:
+    """What the page says after a link was opened."""
+    words = f"Opened from a link: {html.escape(title(found))}."
+    if found.quality:
+        mode = controls.summary(True, found.all_values())
+        words += f" {mode} takes a while: press <b>Stylize</b> to paint it."
+    return words
+
+
+def share_html(found: State | None, why: str = "") -> str:
+    """The bar with "Copy link" and "Embed", or the sentence why there is no link."""
+    if found is None:
+        return f'<div class="share"><p>{html.escape(why)}</p></div>' if why else ""
+    return (
+        f'<div class="share" data-query="{html.escape(query(found))}">'
+        '<button type="button" class="copy">Copy link</button>'
+        '<button type="button" class="embed">Embed</button>'
+        '<span class="said" role="status"></span>'
+        '<dialog aria-labelledby="share-title"><h2 id="share-title"></h2>'
+        '<textarea readonly rows="5" aria-label="Text to copy"></textarea>'
+        '<p class="row"><button type="button" class="copy-text">Copy</button>'
+        '<button type="button" class="close">Close</button></p></dialog></div>'
+    )
+
+
+# ---- On the page ---------------------------------------------------------------------------------
+
+SCRIPT = Path(__file__).with_suffix(".js")
+PAINT = "paint"
+# Presses the button of the tab that was chosen, as soon as it is there.
+PRESS = """(todo) => {
+  const [what, tab] = (todo ?? '').split(' ');
+  if (what !== 'paint') return;
+  const name = tab === 'compare' ? '#compare-button' : '#controls .main-button.in-fast';
+  let tries = 100;
+  const press = () => {
+    const button = document.querySelector(name);
+    if (button && button.offsetParent) button.click(); else if (tries--) setTimeout(press, 50);
+  };
+  setTimeout(press, 50);
+}"""
+
+
+def connect(tab: Tab, comparison: compare_tab.Tab, tabs: gr.Tabs, demo: gr.Blocks) -> None:
+    """Links of both tabs' results; opening one; and a result of Compare opened in Stylize."""
+    address = gr.Textbox(visible=False)
+    todo = gr.Textbox(visible=False)
+    told = [tab.status, tab.empty, comparison.status]
+    outputs = [*tab.settable, *comparison.settable, *told, tabs, todo]
+
+    def show(found: State) -> dict[Any, Any]:
+        paint = f"{PAINT} {found.tab}"
+        if found.tab == COMPARE:
+            if found.kind == comparisons.METHODS:
+                paint = ""
+            note = chart_line(f"{opened_html(found)} Press <b>Compare</b> to paint it.")
+            changes = comparison.changes(
+                gallery("photos")[found.photo], found.kind, found.styles, found.size, found.values
+            )
+            return changes | {comparison.status: gr.HTML(note, visible=True), todo: paint}
+        names = found.styles or (picker.FIRST,)  # a trained style needs none: that of a fresh page
+        paths = [gallery("styles")[name] if name else None for name in names]
+        paths += [None] * (controls.STYLES - len(paths))
+        pictures = [gallery("photos")[found.photo], *paths]
+        values = found.all_values()
+        if found.quality or not on_its_own(values["kind"]):
+            paint = ""
+        note = gr.HTML(chart_line(opened_html(found)), visible=True)
+        changes = tab.changes(found.quality, values, pictures)
+        return changes | {tab.status: note, todo: paint}
+
+    def open_link(text: str) -> dict[Any, Any]:
+        with runs.told():
+            found = state(text or "")
+            if found is not None:
+                if found.warning:
+                    gr.Info(html.escape(found.warning), title="Another version")
+                return show(found) | {tabs: gr.Tabs(selected=found.tab)}
+        return {todo: ""}
+
+    def open_tile(done: compare_tab.Done | None, event: gr.EventData) -> dict[Any, Any]:
+        with runs.told():
+            tile = compare_tab.opened(done, event)
+            if done is not None and tile is not None and tile.pick is not None:
+                method = tile.options.get("method", "adain")
+                own = {k: v for k, v in tile.options.items() if k != "method"}
+                values = controls.values(method, own)
+                styles = [tile.pick.path, *[None] * (controls.STYLES - 1)]
+                quality = method == "gatys"
+                paint = "" if quality else f"{PAINT} {STYLIZE}"
+                changes = tab.changes(quality, values, [done.asked.photo, *styles])
+                words = f"{html.escape(tile.caption)}, from Compare."
+                if quality:
+                    words += " Press <b>Stylize</b> to paint it at the photo's own size."
+                note = gr.HTML(chart_line(words), visible=True)
+                return changes | {
+                    tab.status: note, todo: paint, tabs: gr.Tabs(selected=STYLIZE)
+                }  # fmt: skip
+        return {todo: ""}
+
+    # In the queue: outside it gradio shows no toasts.
+    line: dict[str, Any] = RECEIVE_LINE | {"show_progress": "hidden"}
+    demo.load(open_link, address, outputs, js="() => window.location.search", **line).then(
+        None, todo, None, js=PRESS, **PRIVATE
+    )
+    comparison.grid.open(open_tile, comparison.done, outputs, **line).then(
+        None, todo, None, js=PRESS, **PRIVATE
+    )
+    with tab.plot.parent or demo:
+        share = bar("share")
+    tab.result.change(of_result, tab.result, share, **QUICK)
+    row = comparison.sheet.parent
+    with (row and row.parent) or demo:
+        shared = bar("share-compare")
+    for run in comparison.runs:
+        run.then(of_done, comparison.done, shared, **QUICK)
+
+
+def bar(name: str) -> gr.HTML:
+    return gr.HTML("", js_on_load=SCRIPT.read_text("utf-8"), apply_default_css=False, elem_id=name)
+
+
+def on_its_own(kind: str) -> bool:
+    """Whether Fast paints without a download that the visitor has not asked for."""
+    return controls.kinds()[kind].download is None
+
+
+def of_result(path: str | None) -> str:
+    """The share bar of a result of Stylize, by the settings that its file carries."""
+    if path is None:
+        return ""
+    try:
+        return share_html(of_settings(settings.read(path)))
+    except StyleTransferError as error:
+        return share_html(None, str(error))
+
+
+def of_done(done: compare_tab.Done | None) -> str:
+    if done is None:
+        return ""
+    try:
+        return share_html(of_comparison(done.asked))
+    except StyleTransferError as error:
+        return share_html(None, str(error))
+
+
+def chart_line(words: str) -> str:
+    """As chart.status, of HTML that is ours."""
+    return f'<div class="line" role="status">{words}</div>'

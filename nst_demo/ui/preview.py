@@ -1,0 +1,142 @@
+"""What other sites show of a link to this page (Open Graph), its icon, and the example picture.
+
+Gradio 6.31 writes its own og: tags into the page, with its own title and picture, and adds
+`launch(head=...)` by a script in the browser, which no link preview runs. So the tags are put right
+in the answer itself, for the title of the very link that is asked for.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from pathlib import Path
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import FileResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nst_demo.errors import StyleTransferError
+
+TITLE = "Neural Style Transfer"
+DESCRIPTION = (
+    "Your photo, repainted in the style of any picture: in a moment, or stroke by stroke. Compare "
+    "styles, mix them, and send the result as a link."
+)
+CARD = Path(__file__).with_name("preview.jpg")
+EXAMPLE = Path(__file__).with_name("example.webp")
+ICON = Path(__file__).with_name("icon.svg")
+CARD_PATH, EXAMPLE_PATH = "/preview.jpg", "/example.webp"
+PICTURES = {CARD_PATH: CARD, EXAMPLE_PATH: EXAMPLE}
+# Gradio's tags; a value may hold ">".
+TAGS = re.compile(rb"""<meta\s+(property="og:|name="twitter:)[^"]*"\s+content="[^"]*"\s*/?>\s*""")
+HOST = re.compile(r"[A-Za-z0-9.\[\]:-]{1,120}")
+
+
+class Preview:
+    """ASGI middleware: the page with our tags, and the picture they name."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+            await self.app(scope, receive, send)
+        elif scope["path"] in PICTURES:
+            headers = {"Cache-Control": "public, max-age=86400"}
+            await FileResponse(PICTURES[scope["path"]], headers=headers)(scope, receive, send)
+        elif scope["path"] in ("", "/"):
+            await self.app(scope, receive, _Rewriter(scope, send))
+        else:
+            await self.app(scope, receive, send)
+
+
+class _Rewriter:
+    """Holds an HTML answer back until it is whole, and sends it with our tags."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.scope, self.send = scope, send
+        self.start: Message | None = None
+        self.body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = Headers(raw=message["headers"])
+            html_type = headers.get("content-type", "").startswith("text/html")
+            if html_type and "content-encoding" not in headers:
+                self.start = message
+                return
+        if self.start is None or message["type"] != "http.response.body":
+            await self.send(message)
+            return
+        self.body += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        body = with_tags(self.body, tags(self.scope))
+        if self.scope["method"] == "GET":
+            MutableHeaders(raw=self.start["headers"])["content-length"] = str(len(body))
+        await self.send(self.start)
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def with_tags(page: bytes, ours: str) -> bytes:
+    """The page with our tags in place of gradio's."""
+    head, found, rest = page.partition(b"</head>")
+    if not found:
+        return page
+    head = TAGS.sub(b"", head)
+    return head.replace(b"<head>", b"<head>" + ours.encode("utf-8"), 1) + found + rest
+
+
+def tags(scope: Scope) -> str:
+    """Title and picture for this address."""
+    base = origin(scope)
+    title = _title(scope.get("query_string", b"").decode("latin-1"))
+    pairs = {
+        "og:type": "website",
+        "og:site_name": TITLE,
+        "og:title": title,
+        "og:description": DESCRIPTION,
+        "og:image": f"{base}{CARD_PATH}",
+        "og:image:width": "1200",
+        "og:image:height": "630",
+        "og:image:alt": "One photo of a cat in four slices: as it is, and in three styles.",
+    }
+    lines = [f'<meta property="{name}" content="{html.escape(v)}" />' for name, v in pairs.items()]
+    lines += [
+        '<meta name="twitter:card" content="summary_large_image" />',
+        f'<meta name="description" content="{html.escape(DESCRIPTION)}" />',
+    ]
+    return "\n".join(["", *lines, ""])
+
+
+def origin(scope: Scope) -> str:
+    """Where this page is reached from outside, such as https://owner-space.hf.space."""
+    if host := os.environ.get("SPACE_HOST"):
+        return f"https://{host}"
+    headers = Headers(scope=scope)
+    host = headers.get("x-forwarded-host") or headers.get("host") or ""
+    if not HOST.fullmatch(host):
+        return ""
+    scheme = headers.get("x-forwarded-proto", scope.get("scheme", "http")).split(",")[0].strip()
+    root = scope.get("root_path", "").rstrip("/")
+    return f"{'https' if scheme == 'https' else 'http'}://{host}{root}"
+
+
+def _title(query: str) -> str:
+    """Of a link, what it shows; what is no link of ours has the page's own."""
+    from nst_demo.ui import links
+
+    try:
+        found = links.parsed(query)
+    except StyleTransferError:
+        found = None
+    return TITLE if found is None else f"{links.title(found)} · {TITLE}"
+
+
+def example_html() -> str:
+    """The example picture, which `Preview` serves."""
+    return (
+        '<img class="example" alt="A photo of a cat in four slices: as it is, and in three styles" '
+        f'width="720" height="378" src="{EXAMPLE_PATH.lstrip("/")}">'
+    )

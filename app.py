@@ -1,15 +1,20 @@
 """The demo as a web page: `python app.py`, also what a Hugging Face Space runs."""
 
 import os
+import sys
 
-from nst_demo.ui import backend, build_demo
-from nst_demo.ui.server import launch_options
+from nst_demo.errors import StyleTransferError
+from nst_demo.ui import backend, build_demo, server
 
 
 def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's chatter hides our errors
+    try:
+        server.prepare()
+    except StyleTransferError as error:
+        sys.exit(str(error))
     backend.warm_up()
-    build_demo().queue(max_size=20).launch(**launch_options())
+    build_demo().queue(**server.queue_options()).launch(**server.launch_options())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,170 @@
+"""What a Hugging Face Space does with this folder, and what its README must say."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+from PIL import Image
+
+import nst_demo
+from bench.server import free_port
+
+ROOT = Path(nst_demo.__file__).parents[1]
+START_SECONDS = 120
+# As root every folder can be written to, unless these are given up.
+DROP = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"]
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """`python app.py` in a read-only copy, with no home; its address, and the place for files."""
+    folder = tmp_path_factory.mktemp("space")
+    code, storage = folder / "code", folder / "storage"
+    storage.mkdir()
+    skip = shutil.ignore_patterns("__pycache__", "*.pyi")
+    for name in ("nst_demo", "examples"):
+        shutil.copytree(ROOT / name, code / name, ignore=skip)
+    for name in ("app.py", "requirements.txt", "README.md"):
+        shutil.copy(ROOT / name, code / name)
+    for path in (*code.rglob("*"), code):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    port = free_port()
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    environment = kept | {
+        "SPACE_ID": "someone/neural-style-transfer",
+        "GRADIO_SERVER_PORT": str(port),
+        "HOME": "/nonexistent",
+        "TMPDIR": str(storage),
+    }
+    drop = DROP if os.name == "posix" and os.getuid() == 0 and shutil.which("setpriv") else []
+    with open(folder / "log", "w+b") as log:
+        server = subprocess.Popen(
+            [*drop, sys.executable, "app.py"], cwd=code, env=environment, stdout=log, stderr=log
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait_for(url, server, folder / "log")
+            before = sorted(code.rglob("*"))
+            yield url, storage
+            assert sorted(code.rglob("*")) == before
+        finally:
+            server.send_signal(signal.SIGTERM)
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                pytest.fail("SIGTERM did not end the server.")
+            for path in (code, *(p for p in code.rglob("*") if p.is_dir())):
+                path.chmod(0o755)  # so that pytest can remove it
+    left = [path for path in storage.rglob("*") if path.is_file() or path.name.startswith("run-")]
+    assert not left, "An ordinary end removes uploads and results."
+
+
+def wait_for(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    """By the health check of the Dockerfile."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/gradio_api/queue/status", timeout=5) as answer:
+                assert answer.status == 200
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    pytest.fail(f"app.py did not answer at {url}:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+def run(*command: str) -> bytes:
+    return subprocess.run(command, capture_output=True, check=True, timeout=120).stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_page_and_the_endpoint_work_on_a_space(space, tmp_path):
+    """With the very commands that the README gives for curl."""
+    url, storage = space
+    page = run("curl", "-s", f"{url}/").decode()
+    assert "Stylize" in page
+    assert "Duplicate this Space" in page
+    paths = {}
+    for kind, name in (("photo", "photos/cat.jpg"), ("style", "styles/great-waves.webp")):
+        form = f"files=@{ROOT / 'examples' / name}"
+        (path,) = json.loads(run("curl", "-s", "-F", form, f"{url}/gradio_api/upload"))
+        assert storage in Path(path).parents
+        paths[kind] = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    call = f"{url}/gradio_api/call/v2/stylize"
+    asked = json.dumps(paths | {"strength": 0.8})
+    event = json.loads(run("curl", "-s", call, "--json", asked))["event_id"]
+    answer = run("curl", "-sN", f"{url}/gradio_api/call/stylize/{event}").decode()
+    (result,) = json.loads(re.findall(r"event: complete\ndata: (.*)", answer)[0])
+    (tmp_path / "out.png").write_bytes(run("curl", "-s", result["url"]))
+    with (
+        Image.open(tmp_path / "out.png") as image,
+        Image.open(ROOT / "examples/photos/cat.jpg") as photo,
+    ):
+        assert (image.format, image.size) == ("PNG", photo.size)
+
+
+# ---- The README's front matter -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def front_matter() -> dict[str, str]:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    _, front, _ = text.split("---\n", 2)
+    lines = re.findall(r"^(\w+): *(.*)$", front, re.MULTILINE)
+    return {name: value.strip("\"'") for name, value in lines}
+
+
+def requirement(name: str) -> Requirement:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    wanted = (Requirement(line.split("#")[0]) for line in lines if line.split("#")[0].strip())
+    return next(found for found in wanted if found.name == name)
+
+
+def test_front_matter_is_what_a_space_needs(front_matter):
+    assert front_matter["sdk"] == "gradio"
+    assert (ROOT / front_matter["app_file"]).is_file()
+    assert len(front_matter["short_description"]) <= 60
+    assert front_matter["python_version"] == "3.11"  # the default, 3.10, is too old for Keras
+    assert front_matter["license"] == "mit"
+    colors = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {front_matter["colorFrom"], front_matter["colorTo"]} <= colors
+
+
+def test_the_space_runs_the_gradio_that_is_tested(front_matter):
+    declared, installed = Version(front_matter["sdk_version"]), Version(metadata.version("gradio"))
+    assert declared.release[:2] == installed.release[:2]
+    assert requirement("gradio").specifier.contains(declared)
+
+
+def test_the_thumbnail_is_there(front_matter):
+    """A path in the repository, or its address there."""
+    name = front_matter["thumbnail"].rsplit("/main/", 1)[-1]
+    with Image.open(ROOT / name) as image:
+        assert image.width >= 600
+
+
+# ---- The Dockerfile ----------------------------------------------------------------------------
+
+
+def test_the_image_holds_what_the_page_needs_and_runs_as_nobody_special():
+    text = (ROOT / "Dockerfile").read_text()
+    assert text.index("USER ") < text.index('CMD ["python", "app.py"]')
+    assert "HEALTHCHECK" in text
+    kept = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    }
+    assert kept >= {"app.py", "requirements.txt", "nst_demo", "examples"}
+    assert all((ROOT / name).exists() for name in kept)

@@ -14,7 +14,6 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from nst_demo.methods import gatys
 
 YARDSTICK = "VGG19 forward, 512x512"  # to block5_conv1
 PLAIN_EVALUATIONS = 200
+REACH_SIZE = 512  # px, long side
 
 
 def evaluation(backbone: str, size: int) -> Callable[[], object]:
@@ -73,12 +73,16 @@ def torch_evaluation(size: int) -> Callable[[], object] | None:
 
     with torch.no_grad():
         grams = {layer: gram(f) for layer, f in features(picture(1)).items()}
-        content = normalised(features(picture(0))["block4_conv1"])
+        found = features(picture(0))
+        contents = {layer: normalised(found[layer]) for layer, _ in recipe.content_layers}
 
     def evaluate():
         x = picture(0).requires_grad_()
         found = features(x)
-        loss = recipe.content_weight * ((normalised(found["block4_conv1"]) - content) ** 2).mean()
+        loss = 0.0
+        for layer, weight in recipe.content_layers:
+            off = normalised(found[layer]) - contents[layer]
+            loss = loss + recipe.content_weight * weight * off.square().mean()
         for layer in style_layers:
             target = grams[layer]
             loss = loss + 0.2 * ((gram(found[layer]) - target) ** 2).sum() / (target**2).sum()
@@ -116,10 +120,11 @@ def reach(photo: np.ndarray, style: np.ndarray, options: gatys.Options) -> dict[
         if done == PLAIN_EVALUATIONS:
             break
     plain = time.perf_counter() - started
-    list(nst_demo.iterate(photo, style, iterations=5))  # compile
+    list(nst_demo.iterate(photo, style, iterations=5, size=REACH_SIZE))  # compile
     started = time.perf_counter()
     seconds, last = float("inf"), np.inf
-    for step in nst_demo.iterate(photo, style, iterations=options.settings.iterations):
+    iterations = options.settings.iterations
+    for step in nst_demo.iterate(photo, style, iterations=iterations, size=REACH_SIZE):
         if step.image.shape == photo.shape:
             last = step.losses["total"]
             if last <= loss:
@@ -143,7 +148,7 @@ def main() -> None:
     if not arguments.reach:
         evaluations(arguments.rounds)
         return
-    options = replace(gatys.Options(), iterations=arguments.iterations)
+    options = gatys.Options(iterations=arguments.iterations, size=REACH_SIZE)
     opened = [images.open_picture(path).rgb for path in arguments.reach]
     rows = [
         {"pair": f"{number}", **reach(photo, style, options)}

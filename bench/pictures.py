@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import nst_demo
-from nst_demo import images
+from nst_demo import images, weights
 
 CELL = 320  # px, of the sheet
 
@@ -34,6 +34,9 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="only every Nth pair")
     parser.add_argument("--strength", type=float)
     parser.add_argument("--gatys", action="store_true")
+    parser.add_argument(
+        "--trained", action="store_true", help="by the networks trained for these very styles"
+    )
     parser.add_argument("--iterations", type=int)
     parser.add_argument("--sheet", type=Path)
     arguments = parser.parse_args()
@@ -41,7 +44,12 @@ def main() -> None:
     options = {name: value for name, value in options.items() if value is not None}
     method = "gatys" if arguments.gatys else "adain"
     arguments.output.mkdir(parents=True, exist_ok=True)
-    styles = {f.stem: images.open_picture(f).rgb for f in sorted(arguments.styles.iterdir())}
+    trained = weights.trained_styles()
+    styles = {
+        f.stem: images.open_picture(f).rgb
+        for f in sorted(arguments.styles.iterdir())
+        if not arguments.trained or f.stem in trained
+    }
     rows = [[np.ones((CELL, CELL, 3), "float32"), *map(cell, styles.values())]]
     count = 0
     for file in sorted(arguments.photos.iterdir()):
@@ -54,7 +62,10 @@ def main() -> None:
             if (count - 1) % arguments.every:
                 rows[-1].append(np.ones((CELL, CELL, 3), "float32"))
                 continue
-            result = nst_demo.stylize(photo, style, method=method, **options)
+            if arguments.trained:
+                result = nst_demo.stylize(photo, method="feedforward", network=name, **options)
+            else:
+                result = nst_demo.stylize(photo, style, method=method, **options)
             images.save_image(arguments.output / f"{file.stem}__{name}.png", result)
             rows[-1].append(cell(result))
     if arguments.sheet is not None:

@@ -51,7 +51,7 @@ def test_the_example_clip_is_painted_and_plays(tab):
     expect(tab.locator("#first-frame img")).to_have_count(2)
     tab.locator("#paint-clip").click()
     expect(tab.get_by_text(re.compile("Painted 60 frames"))).to_be_visible(timeout=120_000)
-    tab.wait_for_function("document.querySelector('#painted-clip video').currentTime > 0.2")
+    tab.wait_for_function("document.querySelector('#painted-clip video')?.currentTime > 0.2")
     with tab.expect_download() as started:
         tab.locator("#download-clip").click()
     assert started.value.suggested_filename == "cat-pan-starry-swirl.mp4"

@@ -98,12 +98,12 @@ DEFAULT = Recipe(
     description="ours: balanced for any photo and style, starts from the fast result",
     source="Gatys et al., arXiv 1508.06576, with the departures told in methods/gatys.py",
     backbone="lite",
-    # relu3_1 and 5_1 too: pictures then look nearer to the photo to other networks as well.
-    content_layers=tuple((f"block{block}_conv1", 1 / 3) for block in (3, 4, 5)),
+    # Two layers: pictures then look nearer to the photo to other networks as well.
+    content_layers=(("block4_conv1", 0.5), ("block5_conv1", 0.5)),
     style_layers=_EQUAL,
     content_loss="structure",
     style_loss="gram",
-    content_weight=0.3,
+    content_weight=0.25,
     style_weight=1.0,
     variation_weight=0.2,
     range_weight=10.0,

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check screenshots clean
 
 demo: .venv/demo
 	$(BIN)/python app.py
@@ -26,6 +26,9 @@ check: .venv/test
 .venv/test: .venv/demo requirements-dev.txt
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	touch $@
+
+screenshots: .venv/test
+	$(BIN)/python -m bench.screenshot
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache build *.egg-info

@@ -1,6 +1,7 @@
-"""The README's picture of the page, after a first Fast result: `python -m bench.screenshot [OUT]`.
+"""The README's pictures of the page, one of each tab after a first result: `make screenshots`.
 
-Needs Chromium (Debian's package) and Playwright, as the browser tests do.
+Needs Chromium (Debian's package) and Playwright, as the browser tests do. The webcam is Chromium's
+test pattern.
 """
 
 from __future__ import annotations
@@ -8,38 +9,68 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 from bench.server import running_app, wait_for
 from nst_demo import images
 
-ROOT = Path(__file__).parents[1]
+DOCS = Path(__file__).parents[1] / "docs"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
+def stylize(page: Page) -> None:
+    page.get_by_role("button", name="Stylize", exact=True).click()
+    page.get_by_text("Painted in").wait_for(timeout=120_000)
+    page.locator("#share .copy").wait_for()
+
+
+def compare(page: Page) -> None:
+    page.locator("#compare-button").click()
+    page.get_by_text("pictures in").wait_for(timeout=120_000)
+
+
+def video(page: Page) -> None:
+    page.locator("#preview-frame").click()
+    page.locator("#first-frame img").nth(1).wait_for(timeout=120_000)
+
+
+TABS: dict[str, Callable[[Page], None]] = {
+    "Stylize": stylize,
+    "Compare": compare,
+    "Video": video,
+    "Webcam": lambda page: page.locator("#camera").wait_for(),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("output", type=Path, nargs="?", default=ROOT / "docs" / "page.webp")
+    parser.add_argument("output", type=Path, nargs="?", default=DOCS, help="folder")
     parser.add_argument("--width", type=int, default=1280)
     parser.add_argument("--height", type=int, default=840)
+    parser.add_argument("--dark", action="store_true")
     arguments = parser.parse_args()
-    images.check_save_path(arguments.output)
+    arguments.output.mkdir(parents=True, exist_ok=True)
     with running_app() as (_, url), sync_playwright() as playwright:
         wait_for(url, time.monotonic())
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+            executable_path=shutil.which("chromium"), args=ARGUMENTS + CAMERA
         )
-        size = {"width": arguments.width, "height": arguments.height}
-        page = browser.new_page(viewport=size)  # type: ignore[arg-type]
+        page = browser.new_page(
+            viewport={"width": arguments.width, "height": arguments.height},
+            color_scheme="dark" if arguments.dark else "light",
+        )
         page.goto(url)
-        page.get_by_role("button", name="Stylize", exact=True).click()
-        page.get_by_text("Painted in").wait_for(timeout=120_000)
-        page.locator("#download").wait_for()
-        page.evaluate("document.activeElement.blur()")
-        picture = images.open_picture(page.screenshot(animations="disabled"))
+        for name, work in TABS.items():
+            page.get_by_role("tab", name=name, exact=True).click()
+            work(page)
+            page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0); }")
+            picture = images.open_picture(page.screenshot(animations="disabled"))
+            images.save_image(arguments.output / f"{name.lower()}.webp", picture.rgb)
         browser.close()
-    images.save_image(arguments.output, picture.rgb)
 
 
 if __name__ == "__main__":

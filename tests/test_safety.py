@@ -329,7 +329,7 @@ def test_a_files_name_does_not_lead_out_of_the_folder(site):
 @pytest.mark.parametrize("meta", [META, {}, {"_type": "other"}])
 def test_endpoints_open_only_uploads(site, photo, secret, meta):
     paths: list[Any] = [str(secret), "/etc/passwd", "app.py", "", ".", "\0", 7, None, ["a"]]
-    paths += [f"{photo['path']}/../../../../{secret}", str(ROOT / "docs/page.webp")]
+    paths += [f"{photo['path']}/../../../../{secret}", str(ROOT / "docs/stylize.webp")]
     paths += [os.environ["GRADIO_TEMP_DIR"], str(Path(photo["path"]).parent)]
     del site.painted[:]
     for path in paths:

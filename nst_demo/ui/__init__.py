@@ -25,6 +25,11 @@ HEADER = """
 """
 
 
+PRIVACY = """
+<p>Uploads and results stay on this server for at most an hour, under addresses nobody can guess;
+nothing is logged, shared or used for training.</p>
+"""
+
 # Ctrl+Enter presses the main button of the tab in sight. And names for what gradio leaves nameless:
 # the button around a picture that can be enlarged, and the box of a picture that is not there yet.
 LOADED = """() => {
@@ -71,6 +76,7 @@ def build_demo() -> gr.Blocks:
                 )
             with gr.Tab("Webcam", id="webcam"):
                 webcam_tab.build(make_painter=video.painter)
+        gr.HTML(PRIVACY, elem_classes="privacy", padding=False)
         links.connect(stylize, comparison, tabs, demo)
         visit.connect(stylize)
         demo.load(None, js=LOADED, api_visibility="private")

@@ -56,12 +56,12 @@ def fill(page: Page, label: str, value: int) -> None:
     page.get_by_role("spinbutton", name=label, exact=True).fill(str(value))
 
 
-def choose_quality(page: Page, steps: int) -> None:
+def choose_quality(page: Page, steps: int, size: int = 128) -> None:
     """Typed at once after the fold opens: nothing of it may be lost."""
     page.get_by_role("radio", name="Quality", exact=True).check()
     fold(page, "and how long it runs")
     fill(page, "Steps", steps)
-    fill(page, "Working size", 128)
+    fill(page, "Working size", size)
 
 
 def draw(page: Page, *points: tuple[float, float]) -> None:
@@ -238,7 +238,7 @@ def test_a_waiting_run_can_be_cancelled(browser, url, page):
     others = [browser.new_page() for _ in range(2)]  # as many as run at once
     for other in others:
         other.goto(url)
-        choose_quality(other, steps=9000)
+        choose_quality(other, steps=9000, size=640)  # a small picture might converge too soon
         stylize(other)
         expect(other.get_by_text(re.compile(r"Step [1-9]\d* of 9000"))).to_be_visible()
     choose_quality(page, steps=10)

@@ -91,7 +91,12 @@ def test_the_tools_are_the_endpoints_and_paint(url):
 
 @needs_mcp
 def test_tools_open_no_file_of_the_server_and_fetch_nothing(url):
-    for photo in ("/etc/passwd", str(ROOT / "docs/stylize.webp"), f"{url}/config", "http://[::1]/a"):
+    for photo in (
+        "/etc/passwd",
+        str(ROOT / "docs/stylize.webp"),
+        f"{url}/config",
+        "http://[::1]/a",
+    ):
         _, answer = ask(url, "stylize", photo=photo, style=picture((1, 2, 3)))
         assert answer.isError, photo
         assert not [part for part in answer.content if part.type == "image"]

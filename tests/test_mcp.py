@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def ask(url: str, tool: str, **arguments: Any) -> tuple[set[str], Any]:
             assert all(tool.description and len(tool.description) > 30 for tool in tools)
             return {tool.name for tool in tools}, await session.call_tool(tool, arguments)
 
-    return asyncio.run(asyncio.wait_for(talk(), 90))
+    with ThreadPoolExecutor(1) as thread:  # Playwright leaves a loop running in this one
+        return thread.submit(asyncio.run, asyncio.wait_for(talk(), 90)).result()
 
 
 @needs_mcp

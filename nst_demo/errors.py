@@ -1,4 +1,7 @@
-"""The exception that reaches the person using the demo, and the check that most often raises it."""
+"""The exception that reaches the person using the demo, and the checks that most often raise it."""
+
+from numbers import Integral
+from typing import Any
 
 
 class StyleTransferError(ValueError):
@@ -13,3 +16,10 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raises StyleTransferError unless low <= value <= high; NaN is refused too."""
     if not low <= value <= high:
         raise StyleTransferError(f"The {name} is {value}; give a number from {low:g} to {high:g}.")
+
+
+def check_seed(seed: Any) -> None:
+    """Raises StyleTransferError unless it is a whole number that every generator takes."""
+    if not isinstance(seed, Integral):
+        raise StyleTransferError(f"The seed is {seed!r}; give a whole number.")
+    check_range("seed", int(seed), 0, 2**63 - 1)

@@ -150,7 +150,7 @@ def test_opened_weights_are_shown_in_percent(weights, shares):
     two = (settings.Input("a", "0" * 64),) * 2
     options = {} if weights is None else {"style_weights": weights}
     found = settings.Settings(1, "", "adain", options, None, two[0], two)
-    assert restore._shares(found) == {
+    assert restore.shares(found) == {
         "weight_1": shares[0], "weight_2": shares[1], "weight_3": 0, "weight_4": 0
     }  # fmt: skip
 

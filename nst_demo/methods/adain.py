@@ -20,7 +20,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from numbers import Integral
 from typing import Any
 
 import keras
@@ -29,7 +28,7 @@ from keras import ops
 
 from nst_demo import images, losses, models, strokes, temporal, weights
 from nst_demo.blending import normalised_weights
-from nst_demo.errors import StyleTransferError, check_range
+from nst_demo.errors import check_range, check_seed
 from nst_demo.layers import UpsampleConvolution, modulated_convolution
 
 STRIDE = 16  # the coarsest features are at 1/16: padded sides must be multiples of this
@@ -298,9 +297,7 @@ class Options:
         check_range("strength", self.strength, 0, 1)
         check_range("style_scale", self.style_scale, 0.25, 4)
         check_range("size", self.size, images.MIN_SIDE, MAX_SIZE)
-        if not isinstance(self.seed, Integral):
-            raise StyleTransferError(f"The seed is {self.seed!r}; give a whole number.")
-        check_range("seed", self.seed, 0, 2**63 - 1)
+        check_seed(self.seed)
 
 
 class _Compiled:

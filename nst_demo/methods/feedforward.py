@@ -24,7 +24,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ import numpy as np
 from keras import ops
 
 from nst_demo import images, losses, models, strokes, weights
-from nst_demo.errors import StyleTransferError, check_range
+from nst_demo.errors import StyleTransferError, check_range, check_seed
 from nst_demo.layers import InstanceNormalisation, UpsampleConvolution
 
 STRIDE = 8  # the coarsest features are at 1/8: padded sides must be multiples of this
@@ -336,9 +335,7 @@ class Options:
         check_range("strength", self.strength, 0, 1)
         check_range("style_scale", self.style_scale, 0.25, 4)
         check_range("size", self.size, images.MIN_SIDE, MAX_SIZE)
-        if not isinstance(self.seed, Integral):
-            raise StyleTransferError(f"The seed is {self.seed!r}; give a whole number.")
-        check_range("seed", self.seed, 0, 2**63 - 1)
+        check_seed(self.seed)
 
 
 class _Compiled:

@@ -73,6 +73,18 @@ def _sheet(paint: Callable[..., Any], batches: data.CropBatches, path: Path, tri
     loop.preview_sheet(path, rows)
 
 
+def _crops(
+    folders: Sequence[str | Path], run: loop.RunOptions
+) -> tuple[Callable[[int, int], data.CropBatches], data.CropBatches]:
+    """The batches of steps (first, last), and others that are always the same, for previews."""
+    opened = [data.PictureFolder(folder, run.crop) for folder in folders]
+
+    def batches(first: int, last: int) -> data.CropBatches:
+        return data.CropBatches(opened, run.crop, run.batch, first, last, run.seed)
+
+    return batches, data.CropBatches(opened, run.crop, run.batch, 0, run.steps or 1, run.seed + 1)
+
+
 def train(
     photos: str | Path,
     styles: str | Path,
@@ -94,15 +106,10 @@ def train(
         network.build()
         if output.exists():
             _load(network, output)
-        folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
+        batches, fixed = _crops((photos, styles), run)
         loss_network = Teacher(loss_networks, backbones.STYLE_LAYERS)
         model = AdaINTraining(network, loss_network, weights or adain.ObjectiveWeights())
         model.build()
-
-        def batches(first: int, last: int) -> data.CropBatches:
-            return data.CropBatches(folders, run.crop, run.batch, first, last, run.seed)
-
-        fixed = data.CropBatches(folders, run.crop, run.batch, 0, run.steps or 1, run.seed + 1)
 
         def export() -> None:
             loop.save_weights(network, output)
@@ -169,15 +176,10 @@ def train_decoder(
                     "name or delete it."
                 )
             decoder.load_weights(output)
-        folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
+        batches, fixed = _crops((photos, styles), run)
         encoder = adain_published.encoder(backbone)
         model = DecoderTraining(decoder, encoder, style_weight)
         model.build()
-
-        def batches(first: int, last: int) -> data.CropBatches:
-            return data.CropBatches(folders, run.crop, run.batch, first, last, run.seed)
-
-        fixed = data.CropBatches(folders, run.crop, run.batch, 0, run.steps or 1, run.seed + 1)
 
         def export() -> None:
             loop.save_weights(decoder, output)

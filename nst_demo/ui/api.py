@@ -40,8 +40,14 @@ def build(
     make_painter: Callable[..., video.Painter] = video.painter,
 ) -> None:
     """Offer the endpoints in the current gr.Blocks, in lines of their own beside the page's."""
+    offer(_stylize(stylize), "stylize", **PROGRAMS)
+    offer(_quality(iterate), "quality", **QUALITY)
+    offer(_compare(stylize), "compare", **PROGRAMS)
+    offer(_video(make_painter), "video", **VIDEO)
 
-    def stylize_endpoint(
+
+def _stylize(stylize: Callable[..., np.ndarray]) -> Callable[..., FileData]:
+    def endpoint(
         photo: FileData,
         style: FileData | None = None,
         strength: float = 1.0,
@@ -81,7 +87,11 @@ def build(
             job = open_job(chosen, photo, style, options)
             return png(job, stylize(job.photo.rgb, job.styles, **job.arguments()))
 
-    def quality_endpoint(
+    return endpoint
+
+
+def _quality(iterate: Callable[..., Iterator[Any]]) -> Callable[..., FileData]:
+    def endpoint(
         photo: FileData,
         style: FileData,
         recipe: Recipe = "default",
@@ -134,7 +144,11 @@ def build(
             stopped_at = step.iteration if step.iteration < step.iterations else None
             return png(job, job.full_size(step.image), stopped_at)
 
-    def compare_endpoint(
+    return endpoint
+
+
+def _compare(stylize: Callable[..., np.ndarray]) -> Callable[..., list[FileData]]:
+    def endpoint(
         photo: FileData,
         styles: list[FileData],
         strength: float = 1.0,
@@ -174,7 +188,11 @@ def build(
                 found.append(_file(files.download_name(path, path_), data))
             return found
 
-    def video_endpoint(
+    return endpoint
+
+
+def _video(make_painter: Callable[..., video.Painter]) -> Callable[..., FileData]:
+    def endpoint(
         clip: FileData,
         style: FileData | None = None,
         network: str = "",
@@ -223,10 +241,7 @@ def build(
             )
             return FileData(path=str(report.path))
 
-    offer(stylize_endpoint, "stylize", **PROGRAMS)
-    offer(quality_endpoint, "quality", **QUALITY)
-    offer(compare_endpoint, "compare", **PROGRAMS)
-    offer(video_endpoint, "video", **VIDEO)
+    return endpoint
 
 
 def offer(endpoint: Callable[..., Any], name: str, **line: Any) -> None:

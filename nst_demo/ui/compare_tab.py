@@ -28,8 +28,8 @@ from nst_demo.ui.stylize_tab import (
     QUICK,
     RECEIVE_LINE,
     UPLOAD_TYPES,
+    connect_source,
     source,
-    taker,
 )
 from nst_demo.ui.stylize_tab import (
     picker as photo_picker,
@@ -162,24 +162,7 @@ class Tab:
 
     def connect_sources(self) -> None:
         photo = self.photo
-        outputs = [photo.image, photo.kept, photo.strip]
-        take = taker("photo")
-        gr.on(
-            [photo.image.upload, photo.image.clear],
-            take,
-            [photo.image, photo.kept],
-            outputs,
-            show_progress="hidden",
-            **RECEIVE_LINE,
-        )
-        photo.upload.upload(
-            lambda path, kept: take(path, kept, new=True),
-            [photo.upload, photo.kept],
-            outputs,
-            show_progress="minimal",
-            show_progress_on=photo.image,
-            **RECEIVE_LINE,
-        )
+        connect_source(photo)
         photo.strip.select(
             photo_picker(photo.examples), None, [photo.image, photo.kept],
             trigger_mode="multiple", **QUICK,

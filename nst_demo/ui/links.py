@@ -299,7 +299,7 @@ def of_settings(made: settings.Settings) -> State:
             "instead, and open them with the same pictures."
         )
     values = controls.values(made.method, made.options)
-    values |= restore._shares(made)
+    values |= restore.shares(made)
     values["stop_at"] = made.stopped_at or 0
     return State(
         STYLIZE, photo, tuple(s or "" for s in styles), made.method == "gatys", changed(values)

@@ -50,7 +50,7 @@ def restore(
     found = settings.read(path)
     quality = _mode(found)
     values = controls.values(found.method, found.options)
-    values |= _shares(found)
+    values |= shares(found)
     values["stop_at"] = found.stopped_at or 0
     todo = settings.changes(found, _now(found))
 
@@ -101,14 +101,14 @@ def _mode(found: settings.Settings) -> bool:
     return found.method == "gatys"
 
 
-def _shares(found: settings.Settings) -> controls.Values:
+def shares(found: settings.Settings) -> controls.Values:
     """The styles' weights in percent, as they are where that is their sum already."""
     weights = [float(w) for w in found.options.get("style_weights") or [1] * len(found.styles)]
     total = sum(weights)
     if total and total != 100:
         weights = [100 * weight / total for weight in weights]
-    shares = [*weights, *[0] * controls.STYLES]
-    return dict(zip(controls.WEIGHTS, shares, strict=False)) if weights else {}
+    filled = [*weights, *[0] * controls.STYLES]
+    return dict(zip(controls.WEIGHTS, filled, strict=False)) if weights else {}
 
 
 def _now(found: settings.Settings) -> settings.Settings:

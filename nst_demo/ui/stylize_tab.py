@@ -222,24 +222,7 @@ class Tab:
 
     def connect_sources(self) -> None:
         for part in self.sources:
-            outputs = [part.image, part.kept, part.strip]
-            take = taker(part.what)
-            gr.on(
-                [part.image.upload, part.image.clear],
-                take,
-                [part.image, part.kept],
-                outputs,
-                show_progress="hidden",
-                **RECEIVE_LINE,
-            )
-            part.upload.upload(
-                lambda path, kept, take=take: take(path, kept, new=True),
-                [part.upload, part.kept],
-                outputs,
-                show_progress="minimal",
-                show_progress_on=part.image,
-                **RECEIVE_LINE,
-            )
+            connect_source(part)
         self._tell_painter()
         for place, name in enumerate(controls.WEIGHTS):
             self.knobs[name].input(**self._blend(place))
@@ -624,6 +607,28 @@ def source(what: str, label: str, name: str, first: str | None = None, classes: 
 
 
 # ---- Handlers that need no component -----------------------------------------------------------
+
+
+def connect_source(part: Source) -> None:
+    """Its uploads are checked; a picture that is taken away is forgotten."""
+    outputs = [part.image, part.kept, part.strip]
+    take = taker(part.what)
+    gr.on(
+        [part.image.upload, part.image.clear],
+        take,
+        [part.image, part.kept],
+        outputs,
+        show_progress="hidden",
+        **RECEIVE_LINE,
+    )
+    part.upload.upload(
+        lambda path, kept: take(path, kept, new=True),
+        [part.upload, part.kept],
+        outputs,
+        show_progress="minimal",
+        show_progress_on=part.image,
+        **RECEIVE_LINE,
+    )
 
 
 def taker(what: str) -> Callable[..., tuple[Any, Any, Any]]:

@@ -28,9 +28,9 @@ from nst_demo.ui.stylize_tab import (
     PRIVATE,
     QUICK,
     RECEIVE_LINE,
+    connect_source,
     picker,
     source,
-    taker,
 )
 
 CLIPS = files.EXAMPLES / "clips"
@@ -317,24 +317,7 @@ class Tab:
             **RECEIVE_LINE,
         )
         style = self.style
-        outputs = [style.image, style.kept, style.strip]
-        take_style = taker("style")
-        gr.on(
-            [style.image.upload, style.image.clear],
-            take_style,
-            [style.image, style.kept],
-            outputs,
-            show_progress="hidden",
-            **RECEIVE_LINE,
-        )
-        style.upload.upload(
-            lambda path, kept: take_style(path, kept, new=True),
-            [style.upload, style.kept],
-            outputs,
-            show_progress="minimal",
-            show_progress_on=style.image,
-            **RECEIVE_LINE,
-        )
+        connect_source(style)
         # A style that is picked is the one that is meant.
         for event in (style.strip.select, style.image.upload, style.upload.upload):
             event(lambda: PICTURE, None, self.network, **QUICK)

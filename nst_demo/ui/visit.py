@@ -90,7 +90,7 @@ def shown(tab: Tab, result: Kept) -> dict[Any, Any]:
     made = settings.read(result.full)
     picture = images.open_picture(result.full, what="result").rgb
     quality = made.method == "gatys"
-    values = controls.values(made.method, made.options) | restore._shares(made)
+    values = controls.values(made.method, made.options) | restore.shares(made)
     values["stop_at"] = made.stopped_at or 0
     pictures = [p if p is None or Path(p).exists() else None for p in result.pictures]
     after = files.display_file(picture, "result")

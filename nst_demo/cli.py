@@ -77,7 +77,6 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("methods", help="list the methods and the trained styles")
     listing.set_defaults(run=_methods)
     lite = commands.add_parser("train-lite", help="distill the packaged feature network")
-    lite.add_argument("--crops", type=int, help="fixed crops to learn from (4 MB each at 192 px)")
     _add_training(
         lite,
         _train_lite,
@@ -527,11 +526,19 @@ def _add_training(
     parser.add_argument(flag, dest="networks", nargs="+", default=["vgg19"], help=text)
     parser.add_argument("-o", "--output", type=Path, required=True, help="NAME.weights.h5")
     parser.add_argument("--run", dest="folder", type=Path, required=True, help="checkpoint folder")
-    parser.add_argument("--steps", type=int, required=True, help="batches in the whole schedule")
+    parser.add_argument("--steps", type=int, help="batches in the whole schedule")
     parser.add_argument("--batch", type=int, help="crops a step")
     parser.add_argument("--crop", type=int, help="side of a crop in px")
+    parser.add_argument(
+        "--crops",
+        type=int,
+        help="fixed crops to learn from, kept with what the teachers say of them: half a megabyte "
+        "each for train-adain, 4 MB for train-lite",
+    )
     parser.add_argument("--learning-rate", type=float, help="of Adam, at the start")
-    parser.add_argument("--minutes", type=float, help="stop after so long, resumable")
+    parser.add_argument(
+        "--minutes", type=float, help="stop after so long, resumable; without --steps, the schedule"
+    )
     parser.add_argument("--seed", type=int)
     parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
     parser.set_defaults(run=run)
@@ -551,7 +558,10 @@ def _add_train_adain(parser: argparse.ArgumentParser) -> None:
         help="vgg19 or lite: train the published AdaIN's decoder instead, on this fixed encoder "
         "(for NST_ADAIN_DECODER and --method adain-published)",
     )
-    parser.add_argument("--style-weight", type=float, help="with --backbone: λ (10)")
+    parser.add_argument("--style-weight", type=float, help="how much style (20; --backbone: λ, 10)")
+    parser.add_argument(
+        "--shown", type=int, help="pictures of a batch that the first loss network sees (all)"
+    )
     parser.set_defaults(networks=None)
 
 
@@ -620,20 +630,35 @@ def _train_adain(parsed: argparse.Namespace) -> None:
     if parsed.backbone is not None:
         _train_decoder(parsed)
         return
-    if parsed.style_weight is not None:
-        raise StyleTransferError("--style-weight is of the published AdaIN; add --backbone.")
     run = _run_options(parsed)
+    from nst_demo.methods.adain import ObjectiveWeights
     from nst_demo.training.adain import train
 
+    weights = {} if parsed.style_weight is None else {"style": parsed.style_weight}
+    networks = parsed.networks or ["vgg19"]
     with _resumable(run.folder):
-        train(parsed.photos, parsed.styles, parsed.networks or ["vgg19"], parsed.output, run)
+        train(
+            parsed.photos,
+            parsed.styles,
+            networks,
+            parsed.output,
+            run,
+            ObjectiveWeights(**weights),
+            parsed.shown,
+            parsed.crops,
+        )
 
 
 def _train_decoder(parsed: argparse.Namespace) -> None:
-    if parsed.networks is not None:
-        raise StyleTransferError(
-            "--loss-network is of the packaged network, --backbone of the published one; give one."
-        )
+    for flag, given in (
+        ("--loss-network", parsed.networks),
+        ("--shown", parsed.shown),
+        ("--crops", parsed.crops),
+    ):
+        if given is not None:
+            raise StyleTransferError(
+                f"{flag} is of the packaged network, --backbone of the published one; give one."
+            )
     _load_keras()
     from nst_demo.training.adain import PUBLISHED, STYLE_WEIGHT, train_decoder
 
@@ -646,7 +671,7 @@ def _train_decoder(parsed: argparse.Namespace) -> None:
 def _train_style(parsed: argparse.Namespace) -> None:
     if parsed.folder is None:
         parsed.folder = parsed.output.with_name(f"{parsed.output.name.split('.')[0]}.run")
-    length = {"steps": None, "minutes": 20.0} if parsed.steps is None else {}
+    length = {"minutes": 20.0} if parsed.steps is None else {}
     run = _run_options(parsed, **length, batch=4, crop=256, checkpoint_seconds=60.0)
     from nst_demo.methods.feedforward import ObjectiveWeights
     from nst_demo.training.feedforward import train

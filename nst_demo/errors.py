@@ -1,5 +1,6 @@
 """The exception that reaches the person using the demo, and the checks that most often raise it."""
 
+import math
 from numbers import Integral
 from typing import Any
 
@@ -16,6 +17,12 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
     """Raises StyleTransferError unless low <= value <= high; NaN is refused too."""
     if not low <= value <= high:
         raise StyleTransferError(f"The {name} is {value}; give a number from {low:g} to {high:g}.")
+
+
+def check_weight(name: str, value: float) -> None:
+    """Raises StyleTransferError unless 0 <= value < infinity; NaN is refused too."""
+    if not 0 <= value < math.inf:
+        raise StyleTransferError(f"The {name} is {value}; give a number of 0 or more.")
 
 
 def check_seed(seed: Any) -> None:

@@ -9,20 +9,84 @@ import numpy as np
 from keras import ops
 
 
+def convolve(features, kernel, padding: str = "valid"):
+    """Features (B, h, w, C) by one kernel (3, 3, C, D), or by one for each (B, 3, 3, C, D)."""
+    if len(kernel.shape) == 4:
+        return ops.conv(features, kernel, padding=padding)
+    parts = [
+        ops.conv(features[i : i + 1], kernel[i], padding=padding) for i in range(kernel.shape[0])
+    ]
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts)
+
+
 def modulated_convolution(features, kernel, bias, gain, shift, padding: str = "valid"):
-    """(conv(features) + bias) * (1 + gain) + shift, gain and shift (B, 1, 1, C) from the style."""
+    """(conv(features) + bias) * (1 + gain) + shift, gain and shift (B, 1, 1, C) from the style.
+
+    `kernel` as in `convolve`.
+    """
     gain, shift = (ops.cast(part, features.dtype) for part in (gain, shift))
     if features.shape[0] == 1:  # one style: cheaper in the weights than in the features
         scale = 1.0 + ops.reshape(gain, (-1,))
         bias = bias * scale + ops.reshape(shift, (-1,))  # (C,): TensorFlow fuses it and a relu
-        return ops.conv(features, kernel * scale, padding=padding) + bias
-    return (ops.conv(features, kernel, padding=padding) + bias) * (1.0 + gain) + shift
+        return convolve(features, kernel * scale, padding) + bias
+    return (convolve(features, kernel, padding) + bias) * (1.0 + gain) + shift
 
 
-class UpsampleConvolution(keras.layers.Layer):
+class StyledConvolution(keras.layers.Layer):
+    """A 3x3 convolution that the style steers: (B, h, w, C) -> (B, h, w, filters).
+
+    With `experts`, its kernel is the sum of one kernel for all styles and of `experts` more, in
+    `shares` (B, experts) that come from the style (Chen et al., "Dynamic convolution", arXiv
+    1912.03458, without the softmax). So different styles paint with different filters, at the cost
+    of one. `gain` and `shift` (B, 1, 1, filters) may scale and shift the result.
+
+    The batch's size must be known while a graph is built, unless it has no experts.
+    """
+
+    def __init__(self, filters: int, experts: int = 0, padding: str = "valid", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.filters, self.expert_count, self.padding = filters, experts, padding
+        self.bias: Any = None
+
+    def build(self, input_shape):
+        shape = (3, 3, input_shape[-1], self.filters)
+        self.kernel = self.add_weight(shape=shape, initializer=self._initial, name="kernel")
+        if self.expert_count:
+            self.experts = self.add_weight(
+                shape=(self.expert_count, *shape), initializer=_each(self._initial), name="experts"
+            )
+        if self._with_bias:
+            self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+
+    _initial = "glorot_uniform"
+    _with_bias = True
+
+    def mixed_kernel(self, shares):
+        """(3, 3, C, filters), or (B, 3, 3, C, filters) where there are experts."""
+        if not self.expert_count:
+            return self.kernel
+        return self.kernel + ops.tensordot(ops.cast(shares, self.compute_dtype), self.experts, 1)
+
+    def call(self, features, gain=None, shift=None, shares=None):
+        kernel = self.mixed_kernel(shares)
+        if gain is None:
+            return convolve(features, kernel, self.padding) + self.bias
+        return modulated_convolution(features, kernel, self.bias, gain, shift, self.padding)
+
+
+def _each(initializer: str):
+    """For a stack of kernels: each as if it were alone."""
+    one = keras.initializers.get(initializer)
+    return lambda shape, dtype=None: ops.stack(
+        [one.clone()(shape[1:], dtype) for _ in range(shape[0])]
+    )
+
+
+class UpsampleConvolution(StyledConvolution):
     """Nearest-neighbour upsampling by 2, an unpadded 3x3 convolution, relu: (h, w) -> (2h-2, 2w-2).
 
-    Between convolution and relu, `gain` and `shift` (B, 1, 1, filters) may come in from the style.
+    Between convolution and relu, `gain` and `shift` may come in from the style, and its kernel may
+    have experts, see `StyledConvolution`.
     With `linear` there is neither bias nor relu: a normalisation is to follow.
 
     Computed at the low resolution: each corner between four pixels sees only those four, so one
@@ -34,28 +98,27 @@ class UpsampleConvolution(keras.layers.Layer):
     # FOLD[r, t, d]: whether row d of the 3x3 kernel falls on low-resolution row t of the corner,
     # for the lower (r = 0) and the upper (r = 1) output row around it.
     FOLD = np.array([[[1, 1, 0], [0, 0, 1]], [[1, 0, 0], [0, 1, 1]]], "float32")
+    _initial = "he_normal"
 
-    def __init__(self, filters: int, linear: bool = False, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.filters, self.linear = filters, linear
+    def __init__(self, filters: int, experts: int = 0, linear: bool = False, **kwargs: Any):
+        super().__init__(filters, experts, **kwargs)
+        self._with_bias = not linear
 
-    def build(self, input_shape):
-        self.kernel = self.add_weight(
-            shape=(3, 3, input_shape[-1], self.filters), initializer="he_normal", name="kernel"
-        )
-        if not self.linear:
-            self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
-
-    def call(self, features, gain=None, shift=None):
-        channels = self.kernel.shape[2]
+    def _corner(self, kernel):
+        """The kernel (or kernels) of the 2x2 convolution."""
         fold = ops.cast(self.FOLD, self.compute_dtype)
-        corner = ops.einsum("rtd,sue,deco->tucrso", fold, fold, self.kernel)
-        corner = ops.reshape(corner, (2, 2, channels, 4 * self.filters))
-        if self.linear:
-            return ops.depth_to_space(ops.conv(features, corner, padding="valid"), 2)
+        one = len(kernel.shape) == 4
+        equation = "rtd,sue,deco->tucrso" if one else "rtd,sue,bdeco->btucrso"
+        corner = ops.einsum(equation, fold, fold, kernel)
+        return ops.reshape(corner, (*kernel.shape[:-4], 2, 2, kernel.shape[-2], 4 * self.filters))
+
+    def call(self, features, gain=None, shift=None, shares=None):
+        corner = self._corner(self.mixed_kernel(shares))
+        if not self._with_bias:
+            return ops.depth_to_space(convolve(features, corner), 2)
         bias = ops.tile(self.bias, 4)
         if gain is None:
-            x = ops.conv(features, corner, padding="valid") + bias
+            x = convolve(features, corner) + bias
         else:
             gain, shift = (ops.tile(part, (1, 1, 1, 4)) for part in (gain, shift))
             x = modulated_convolution(features, corner, bias, gain, shift)

@@ -62,6 +62,26 @@ def moments_loss(features, style_features):
     return ops.mean(ops.sum(mismatch, axis=(1, 2, 3)) / ops.sum(energy, axis=(1, 2, 3)))
 
 
+def statistics(features):
+    """Mean and deviation (B, 1, 1, C), Gram matrix (B, C, C): what a style is compared by."""
+    return (*moments(features), gram_matrix(features))
+
+
+def statistics_loss(features, target_mean, target_deviation, target_gram):
+    """Mean of the mismatches of moments and of Gram matrices, each relative to the style's energy.
+
+    The targets are `statistics`, of one style or of one for each of `features`. Moments alone leave
+    open which channels act together: texture is in the Gram matrix.
+    """
+    mean, deviation = moments(features)
+    mismatch = ops.square(mean - target_mean) + ops.square(deviation - target_deviation)
+    energy = ops.square(target_mean) + ops.square(target_deviation)
+    of_moments = ops.sum(mismatch, axis=(1, 2, 3)) / ops.sum(energy, axis=(1, 2, 3))
+    off = ops.sum(ops.square(gram_matrix(features) - target_gram), axis=(1, 2))
+    of_gram = off / ops.sum(ops.square(target_gram), axis=(1, 2))
+    return 0.5 * ops.mean(of_moments + of_gram)
+
+
 def structure_loss(features, content_features):
     """Mean squared difference of instance-normalised features: structure without colour."""
     return ops.mean(ops.square(instance_normalise(features) - instance_normalise(content_features)))
@@ -77,6 +97,29 @@ def total_variation(image):
     vertical = image[:, 1:] - image[:, :-1]
     horizontal = image[:, :, 1:] - image[:, :, :-1]
     return ops.mean(ops.square(vertical)) + ops.mean(ops.square(horizontal))
+
+
+def grid(painted, period: int = 4, window: int = 24):
+    """Energy of what repeats every 4 pixels throughout windows: 0 without a checkerboard.
+
+    Upsampling by 2 twice can draw one, which a style loss takes at first for fine strokes.
+    Slopes count nothing, strokes little; only whole windows count.
+    """
+    soft: Any = painted
+    for axis in (1, 2):  # binomial in kind, and 0 for what repeats every 2 or 4 pixels
+        size = soft.shape[axis] - 4
+        cut = (slice(None),) * axis
+        soft = sum(
+            share / 8 * soft[(*cut, slice(start, start + size))]
+            for start, share in enumerate((1, 2, 2, 2, 1))
+        )
+    rough = painted[:, 2:-2, 2:-2] - soft
+    height, width = (side // window for side in rough.shape[1:3])
+    count = window // period
+    cells = rough[:, : height * window, : width * window]
+    cells = ops.reshape(cells, (-1, height, count, period, width, count, period, 3))
+    phases = ops.mean(cells, axis=(2, 5))  # (B, height, period, width, period, 3)
+    return ops.mean(ops.square(phases))
 
 
 # ---- Statistics that add up over tiles -----------------------------------------------------------

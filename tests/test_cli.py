@@ -489,12 +489,30 @@ def test_a_training_checks_its_options(shell, command):
         ((*common, "10", "-o", "out.h5"), "end its name in .weights.h5"),
         ((*common, "0", "-o", "out.weights.h5"), "steps and batch must be at least 1"),
         ((*common, "10", "-o", "o.weights.h5", "--crop", "70"), "crop must be a multiple of 16"),
+        ((*common[:-1], "-o", "o.weights.h5"), "Give the length of the training"),
         (("--steps", "10"), "required: --photos"),
     ):
         code, _, err = shell(command, *arguments)
         assert code == 2
         assert words in err
         assert err.count("\n") == 1
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--backbone", "lite", "--shown", "2"), "--shown is of the packaged network"),
+        (("--backbone", "lite", "--crops", "20"), "--crops is of the packaged network"),
+        (("--style-weight", "-1"), "The style weight is -1.0; give a number of 0 or more."),
+        (("--backbone", "lite", "--style-weight", "nan"), "The style weight is nan; give"),
+    ],
+)
+def test_train_adain_takes_options_of_one_network(shell, arguments, words):
+    common = ("--photos", ".", "--styles", ".", "--run", "run", "--steps", "2", "-o")
+    code, _, err = shell("train-adain", *common, "o.weights.h5", *arguments)
+    assert code == 2
+    assert words in err
     assert not Path("run").exists()
 
 

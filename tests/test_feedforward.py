@@ -109,13 +109,13 @@ def test_the_objective_is_least_style_for_the_style_itself(picture, tiny_backbon
 def test_grid_is_the_energy_of_a_checkerboard(picture):
     """And none of a slope; of noise, what the windows' means leave of it."""
     slope = np.broadcast_to(np.linspace(0, 1, 100)[:, None, None], (1, 100, 76, 3))
-    assert float(feedforward.grid(slope.astype("float32"))) == pytest.approx(0, abs=1e-9)
+    assert float(losses.grid(slope.astype("float32"))) == pytest.approx(0, abs=1e-9)
     dots = slope.copy()
     dots[:, ::2, ::2] += 0.2
     expected = 0.2**2 * 3 / 16
-    assert float(feedforward.grid(dots.astype("float32"))) == pytest.approx(expected, rel=1e-3)
+    assert float(losses.grid(dots.astype("float32"))) == pytest.approx(expected, rel=1e-3)
     noise = np.random.default_rng(0).random((1, 100, 100, 3)).astype("float32")
-    assert float(feedforward.grid(noise)) < 0.05 * noise.var()
+    assert float(losses.grid(noise)) < 0.05 * noise.var()
 
 
 # ---- files ---------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from nst_demo import backbones, images, losses, models
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import adain
 from nst_demo.training import adain as train_adain
-from nst_demo.training import chart, data, distill, files, loop, teachers
+from nst_demo.training import chart, data, distill, files, loop, store, teachers
 from nst_demo.training.log import Log
 
 # These also run under JAX, where that is installed: see the test that names them.
@@ -668,7 +668,9 @@ def small_networks(monkeypatch):
     """Both networks a few channels wide, so that a step takes milliseconds."""
     small = backbones.Architecture((4, 6, 8, 8, 8), (1, 1, 1, 1, 1))
     monkeypatch.setitem(backbones.ARCHITECTURES, "lite", small)
-    network = functools.partial(adain.AdaINNetwork, channels=(4, 6, 8, 8), hidden=6)
+    network = functools.partial(
+        adain.AdaINNetwork, channels=(4, 6, 8, 8), experts=(2, 2, 2, 0), hidden=6
+    )
     monkeypatch.setattr(adain, "AdaINNetwork", network)
     monkeypatch.setattr(train_adain, "PREVIEW", (2, 2))
 
@@ -698,7 +700,9 @@ def test_train_adain_lowers_its_objective_and_writes_what_fast_mode_loads(
             network.load_weights(output)
         ((content, style),) = batches(pictures, 100, 101)[0]
         loss_network = teachers.Teacher([teacher], backbones.STYLE_LAYERS)
-        parts = adain.objective(network, loss_network, content, style)
+        structure = adain.content_targets(loss_network, content)
+        statistics = {k: losses.statistics(v) for k, v in loss_network(style).items()}
+        parts = adain.objective(network, loss_network, content, style, structure, statistics)
         weights = train_adain.asdict(adain.ObjectiveWeights())
         return sum(weights[name] * float(value) for name, value in parts.items())
 
@@ -752,7 +756,7 @@ def test_distillation_resumes_lowers_its_loss_and_writes_loadable_weights(
         options = run_options(run, steps=100, learning_rate=1e-2, minutes=minutes)
         distill.distill(*pictures, [teacher], output, options, crops=6)
         assert steps_done(run) == steps
-        monkeypatch.delattr(distill.FeatureStore, "_compute", raising=False)  # not needed again
+        monkeypatch.delattr(store.Store, "_compute", raising=False)  # not needed again
     lines = [line.split(",") for line in (run / "log.csv").read_text().splitlines()]
     assert {"loss", *backbones.STYLE_LAYERS} <= set(lines[0])
     column = lines[0].index("loss")
@@ -770,15 +774,47 @@ def test_distillation_resumes_lowers_its_loss_and_writes_loadable_weights(
 
 def test_stored_features_are_the_teachers(tmp_path, pictures, teacher):
     """In batches that depend on the step and the seed alone."""
-    store = distill.FeatureStore(tmp_path, 6, 64)
+    stores = [store.Store(tmp_path, name, 6, 64) for name in ("photos", "styles")]
     network = teachers.Teacher([teacher], distill.STORED)
-    store.fill([data.PictureFolder(f, 64) for f in pictures], network, seed=0)
-    ((crops, stored),) = store.batches(2, 5, 3, seed=0)[1]
-    assert (crops.shape, crops.dtype) == ((3, 64, 64, 3), np.float32)
-    for layer, features in network(crops).items():
-        np.testing.assert_allclose(stored[layer], numpy(features), rtol=2e-3, atol=1e-3)
-    ((again, _),) = store.batches(0, 5, 3, seed=0)[3]
-    np.testing.assert_array_equal(crops, again)
+    for kept, folder in zip(stores, pictures, strict=True):
+        opened = data.PictureFolder(folder, 64)
+        kept.fill(lambda rng, _, f=opened: f.crop(rng, 64), network, seed=0)
+    (both,) = store.StoredBatches(stores, 3, 2, 5, seed=0)[1]
+    for crops, stored in both:
+        assert (crops.shape, crops.dtype) == ((3, 64, 64, 3), np.float32)
+        for layer, features in network(crops).items():
+            np.testing.assert_allclose(stored[layer], numpy(features), rtol=2e-3, atol=1e-3)
+    (again,) = store.StoredBatches(stores, 3, 0, 5, seed=0)[3]
+    np.testing.assert_array_equal(both[1][0], again[1][0])
+    (single,) = store.StoredBatches(stores[:1], 3, 0, 5, seed=0)[3]
+    np.testing.assert_array_equal(single[0], again[0][0])
+
+
+def test_a_costly_teacher_is_shown_a_part_of_each_batch(teacher, crops):
+    """Its layers are of the first pictures; those of the other teachers of all."""
+    full = teachers.Teacher([teacher], backbones.STYLE_LAYERS)(crops)
+    part = teachers.Teacher([teacher], backbones.STYLE_LAYERS, shown=1)(crops)
+    for layer, features in part.items():
+        np.testing.assert_allclose(numpy(features), numpy(full[layer])[:1], atol=1e-5)
+
+
+def test_crops_may_be_closer_than_the_picture_is_large(tmp_path):
+    """A window of half the side, enlarged, has half the columns of a ramp of single steps."""
+    ramp = np.repeat(np.arange(64, dtype="uint8")[None, :, None], 64, 0).repeat(3, 2)
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    folder = data.PictureFolder(tmp_path, 64)
+    rng = np.random.default_rng(0)
+    spans = [int(np.ptp(folder.crop(rng, 64, 32))) for _ in range(40)]
+    assert min(spans) < 40
+    assert max(spans) > 56
+    assert {int(np.ptp(folder.crop(rng, 64))) for _ in range(5)} == {63}
+
+
+@pytest.mark.parametrize("train", [distill.distill, train_adain.train])
+def test_fewer_crops_than_a_step_takes_are_refused(tmp_path, pictures, teacher, train):
+    options = run_options(tmp_path / "run", batch=4)
+    with pytest.raises(StyleTransferError, match=r"crops is 3; give at least as many .* 4"):
+        train(*pictures, [teacher], tmp_path / "o.weights.h5", options, crops=3)
 
 
 def test_a_fresh_student_has_normalised_activations(student, crops):

@@ -331,7 +331,7 @@ def test_the_command_trains_a_style_that_can_be_used(
         (["-o", "x.h5"], "end its name in .weights.h5"),
         (["-o", "x.weights.h5", "--backbone", "resnet"], "resnet"),
         (["-o", "x.weights.h5", "--minutes", "-1"], "minutes must be above 0"),
-        (["-o", "x.weights.h5", "--style-weight", "-1"], "style-weight"),
+        (["-o", "x.weights.h5", "--style-weight", "-1"], "style weight is -1.0"),
     ],
 )
 def test_a_wrong_command_is_one_sentence(

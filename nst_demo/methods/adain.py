@@ -17,10 +17,10 @@ CPU, and departs from the paper where that made it faster or better:
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -28,8 +28,8 @@ from keras import ops
 
 from nst_demo import images, losses, models, strokes, temporal, weights
 from nst_demo.blending import normalised_weights
-from nst_demo.errors import check_range, check_seed
-from nst_demo.layers import UpsampleConvolution, modulated_convolution
+from nst_demo.errors import check_range, check_seed, check_weight
+from nst_demo.layers import StyledConvolution, UpsampleConvolution
 
 STRIDE = 16  # the coarsest features are at 1/16: padded sides must be multiples of this
 TRIM = 14  # the decoder's unpadded convolutions take this many pixels off each side
@@ -42,6 +42,7 @@ LEAST_SIZE = 256  # px, long side: no picture is painted smaller for larger stro
 TILE_PIXELS = 2**21  # a picture of more is worked on in bands
 CHANNELS = (24, 32, 64, 128)  # at 1/2, 1/4, 1/8, 1/16
 BLOCKS = (0, 1, 1, 2)  # residual blocks at each of them
+EXPERTS = (4, 4, 4, 0)  # kernels that the style mixes, for each convolution of the decoder there
 
 
 def adain(features, mean, deviation):
@@ -57,18 +58,26 @@ def apply_code(features, own, target):
     return features * ops.cast(scale, features.dtype) + ops.cast(shift, features.dtype)
 
 
+class Steering(NamedTuple):
+    """What the style tells a layer or block of the decoder."""
+
+    gain: Any  # (B, 1, 1, C)
+    shift: Any  # (B, 1, 1, C)
+    shares: Any  # of the experts of its kernels, (B, n)
+
+
 class ResidualBlock(keras.layers.Layer):
-    """x + conv(relu(conv(x) * (1 + gain) + shift)), gain and shift (B, 1, 1, C) from the style.
+    """x + conv(relu(conv(x) * (1 + gain) + shift)), steered by the style; same size, C channels.
 
     `reflect` repeats the features' borders mirrored, else they are padded with zeros (faster).
     """
 
-    def __init__(self, channels: int, reflect: bool, **kwargs: Any):
+    def __init__(self, channels: int, reflect: bool, experts: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
-        self.reflect = reflect
-        self.padding = "valid" if reflect else "same"
-        self.first = keras.layers.Conv2D(channels, 3, padding=self.padding)
-        self.second = keras.layers.Conv2D(channels, 3, padding=self.padding)
+        self.reflect, self.experts = reflect, experts
+        padding = "valid" if reflect else "same"
+        self.first = StyledConvolution(channels, experts, padding, name="first")
+        self.second = StyledConvolution(channels, experts, padding, name="second")
 
     def build(self, input_shape):
         self.first.build(input_shape)
@@ -79,12 +88,10 @@ class ResidualBlock(keras.layers.Layer):
             return features
         return ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
 
-    def call(self, features, gain, shift):
-        first = self.first
-        x = modulated_convolution(
-            self._pad(features), first.kernel, first.bias, gain, shift, self.padding
-        )
-        return features + self.second(self._pad(ops.relu(x)))
+    def call(self, features, steering: Steering):
+        gain, shift, shares = steering
+        x = self.first(self._pad(features), gain, shift, shares[:, : self.experts])
+        return features + self.second(self._pad(ops.relu(x)), shares=shares[:, self.experts :])
 
 
 class AdaINNetwork(keras.Model):
@@ -99,7 +106,8 @@ class AdaINNetwork(keras.Model):
         self,
         channels: tuple[int, ...] = CHANNELS,
         blocks: tuple[int, ...] = BLOCKS,
-        hidden: int = 128,
+        experts: tuple[int, ...] = EXPERTS,
+        hidden: int = 192,
     ):
         super().__init__(name="adain")
         conv = keras.layers.Conv2D
@@ -114,23 +122,31 @@ class AdaINNetwork(keras.Model):
         # By level, from 1/2 on. Zeros at the border are harmless at the fine ones, and faster.
         self.blocks = [
             [
-                ResidualBlock(c, reflect=level >= len(channels) - 2, name=f"block{level}_{i}")
+                ResidualBlock(
+                    c, reflect=level >= len(channels) - 2, experts=k, name=f"block{level}_{i}"
+                )
                 for i in range(count)
             ]
-            for level, (c, count) in enumerate(zip(channels, blocks, strict=True))
+            for level, (c, count, k) in enumerate(zip(channels, blocks, experts, strict=True))
         ]
-        self.up = [UpsampleConvolution(c, name=f"up{i}") for i, c in enumerate(channels[:-1])]
-        self.leave = conv(12, 3, padding="same", name="leave")
+        self.up = [
+            UpsampleConvolution(c, k, name=f"up{i}")
+            for i, (c, k) in enumerate(zip(channels[:-1], experts, strict=False))
+        ]
+        self.leave = StyledConvolution(12, experts[0], padding="same", name="leave")
         # The perceptron stays in float32 under mixed precision: it is tiny, and codes are moments.
         self.style_hidden = keras.layers.Dense(
             hidden, activation="relu", dtype="float32", name="style_hidden"
         )
-        # Channels of each modulated layer, in the order in which `decode` takes them.
-        self.modulated: list[int] = []
+        # (channels, kernels of experts) of each steered layer and block, as `decode` takes them.
+        self.steered: list[tuple[int, int]] = []
         for level in reversed(range(len(channels))):
-            self.modulated += [channels[level]] * (blocks[level] + (level < len(channels) - 1))
+            c, k = channels[level], experts[level]
+            up = [(c, k)] * (level < len(channels) - 1)
+            self.steered += [*up, *[(c, 2 * k)] * blocks[level]]
+        self.steered.append((12, experts[0]))
         self.style_out = keras.layers.Dense(
-            2 * sum(self.modulated),
+            sum(2 * c + k for c, k in self.steered),
             kernel_initializer="zeros",
             dtype="float32",
             name="style_out",
@@ -166,9 +182,15 @@ class AdaINNetwork(keras.Model):
         """A code as its (mean, deviation) at 1/4, 1/8 and 1/16, each (B, 1, 1, C)."""
         return _pairs(code, self.channels[1:])
 
-    def _modulation(self, code):
-        """A (gain, bias) for each modulated layer, each (B, 1, 1, C), in `decode`'s order."""
-        return _pairs(self.style_out(self.style_hidden(code)), self.modulated)
+    def _steering(self, code) -> list[Steering]:
+        """For each steered layer and block, in `decode`'s order."""
+        sizes = [size for c, k in self.steered for size in (c, c, k)]
+        values = self.style_out(self.style_hidden(code))
+        parts = iter(ops.split(values, np.cumsum(sizes)[:-1].tolist(), axis=-1))
+        return [
+            Steering(next(parts)[:, None, None], next(parts)[:, None, None], next(parts))
+            for _ in self.steered
+        ]
 
     def decode(self, features, own_code, code):
         """Paints `features`, whose own code is given, with the moments of `code`.
@@ -184,21 +206,22 @@ class AdaINNetwork(keras.Model):
         Returns (B, H/4 - 6, W/4 - 6, C4).
         """
         own, target = self._moments(own_code), self._moments(code)
-        modulation = iter(self._modulation(code))
+        steering = iter(self._steering(code))
         x = apply_code(features[-1], own[-1], target[-1])
         for block in self.blocks[-1]:
-            x = block(x, *next(modulation))
+            x = block(x, next(steering))
         for level in reversed(range(1, len(self.up))):
-            x = self.up[level](x)
+            gain, shift, shares = next(steering)
+            x = self.up[level](x, shares=shares)
             # Each unpadded upsampling takes one more of its own pixels off each side.
             trim = 2 ** (len(self.up) - level) - 1
             skip = features[level - 1][:, trim:-trim, trim:-trim]
             x = x + apply_code(skip, own[level - 1], target[level - 1])
-            (mean, deviation), (gain, shift) = target[level - 1], next(modulation)
+            mean, deviation = target[level - 1]
             aim = mean + shift, deviation * ops.exp(gain)
             x = apply_code(x, moments(x, EPSILON), aim)
             for block in self.blocks[level]:
-                x = block(x, *next(modulation))
+                x = block(x, next(steering))
         return x
 
     def decode_fine(self, x, code):
@@ -206,10 +229,12 @@ class AdaINNetwork(keras.Model):
 
         No skip connection at 1/2: it would copy the photo's texture.
         """
-        modulation = self._modulation(code)[-1 - len(self.blocks[0]) :]
-        for layer, (gain, shift) in zip([self.up[0], *self.blocks[0]], modulation, strict=True):
-            x = layer(x, gain, shift)
-        return ops.depth_to_space(ops.sigmoid(ops.cast(self.leave(x), "float32")), 2)
+        up, *blocks, leave = self._steering(code)[-2 - len(self.blocks[0]) :]
+        x = self.up[0](x, *up)
+        for block, steering in zip(self.blocks[0], blocks, strict=True):
+            x = block(x, steering)
+        x = ops.cast(self.leave(x, *leave), "float32")
+        return ops.depth_to_space(ops.sigmoid(x), 2)
 
     def call(self, pictures):
         content, style = pictures[0], pictures[1]
@@ -232,42 +257,67 @@ class ObjectiveWeights:
     content: float = 1.0
     identity: float = 4.0
     variation: float = 0.2
+    grid: float = 500.0
+
+    def __post_init__(self):
+        for part in fields(self):
+            check_weight(f"{part.name} weight", getattr(self, part.name))
 
 
-def objective(network: AdaINNetwork, loss_network, content, style) -> dict[str, Any]:
+CONTENT_LAYERS = ("block4_conv1", "block5_conv1")
+
+
+def content_targets(loss_network, content) -> dict[str, Any]:
+    """What `objective` wants of photos (B, H, W, 3) by `CONTENT_LAYERS`: their structure."""
+    found = loss_network(content[:, TRIM:-TRIM, TRIM:-TRIM])
+    return {layer: losses.instance_normalise(found[layer]) for layer in CONTENT_LAYERS}
+
+
+def objective(
+    network: AdaINNetwork,
+    loss_network,
+    content,
+    style,
+    structure: Mapping[str, Any],
+    statistics: Mapping[str, tuple[Any, ...]],
+) -> dict[str, Any]:
     """What the network is trained to lower, part by part (each a float32 scalar).
 
-    Departs from eq. 11 to 13 in three ways. Style: moments over relu1_1 ... relu5_1, each layer
+    Departs from eq. 11 to 13. Style: moments and Gram matrices over relu1_1 ... relu5_1, each layer
     relative to the style's own energy. Content: instance-normalised relu4_1 and relu5_1 are
     compared with the photo's own, not with the AdaIN output, so that colour does not count.
     Identity: a picture painted with its own code must come back, so that a low strength changes
-    little.
+    little. Grid: no lattice from the upsampling.
 
     Args:
-        loss_network: (B, H, W, 3) -> {layer: features} with `backbones.STYLE_LAYERS`.
+        loss_network: (B, H, W, 3) -> {layer: features} with `backbones.STYLE_LAYERS`. A layer may
+            have fewer rows than B: of the first pictures only, see `teachers.Teacher`.
         content, style: (B, H, W, 3) in [0, 1], already padded as the network wants them.
+        structure: of the photos, see `content_targets`.
+        statistics: of the styles, `losses.statistics` by layer.
     """
     features = network.encode(content)
     own = network.code(features)
     painted = network.decode(features, own, network.code(network.encode(style)))
     one = tuple(f[:1] for f in features)
-    restored = network.decode(one, own[:1], own[:1])
-    inside = content[:, TRIM:-TRIM, TRIM:-TRIM]
+    restored = ops.cast(network.decode(one, own[:1], own[:1]), "float32")
 
     output = loss_network(painted)
-    targets = loss_network(style)
-    structure = loss_network(inside)
-    style_parts = [losses.moments_loss(output[layer], targets[layer]) for layer in output]
+    style_parts = [
+        losses.statistics_loss(found, *(part[: found.shape[0]] for part in statistics[layer]))
+        for layer, found in output.items()
+    ]
     content_parts = [
-        losses.structure_loss(output[layer], structure[layer])
-        for layer in ("block4_conv1", "block5_conv1")
+        ops.mean(ops.square(losses.instance_normalise(output[layer]) - structure[layer]))
+        for layer in CONTENT_LAYERS
     ]
     painted = ops.cast(painted, "float32")
     return {
         "style": sum(style_parts) / len(style_parts),
         "content": sum(content_parts) / len(content_parts),
-        "identity": ops.mean(ops.abs(ops.cast(restored, "float32") - inside[:1])),
+        "identity": ops.mean(ops.abs(restored - content[:1, TRIM:-TRIM, TRIM:-TRIM])),
         "variation": losses.total_variation(painted),
+        "grid": losses.grid(painted[:1]),  # it is dear, and the same fault in all
     }
 
 

@@ -20,10 +20,9 @@ costs under a megabyte of memory, and no time to compile.
 from __future__ import annotations
 
 import functools
-import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ import numpy as np
 from keras import ops
 
 from nst_demo import images, losses, models, strokes, weights
-from nst_demo.errors import StyleTransferError, check_range, check_seed
+from nst_demo.errors import StyleTransferError, check_range, check_seed, check_weight
 from nst_demo.layers import InstanceNormalisation, UpsampleConvolution
 
 STRIDE = 8  # the coarsest features are at 1/8: padded sides must be multiples of this
@@ -183,21 +182,13 @@ class ObjectiveWeights:
     grid: float = 500.0
 
     def __post_init__(self):
-        for flag, weight in (
-            ("style-weight", self.style),
-            ("content-weight", self.content),
-            ("tv-weight", self.variation),
-        ):
-            if not 0 <= weight < math.inf:
-                raise StyleTransferError(f"{flag} is {weight:g}; give a number of 0 or more.")
+        for part in fields(self):
+            check_weight(f"{part.name} weight", getattr(self, part.name))
 
 
 def style_statistics(loss_network, style) -> dict[str, tuple[Any, ...]]:
     """What `objective` wants of a style (1, H, W, 3): per layer mean, deviation, Gram matrix."""
-    return {
-        layer: (*losses.moments(features), losses.gram_matrix(features))
-        for layer, features in loss_network(style).items()
-    }
+    return {layer: losses.statistics(features) for layer, features in loss_network(style).items()}
 
 
 def objective(
@@ -217,7 +208,9 @@ def objective(
     painted = network(content)
     output = loss_network(painted)
     structure = loss_network(content[:, TRIM:-TRIM, TRIM:-TRIM])
-    style_parts = [_style_loss(output[layer], *found) for layer, found in statistics.items()]
+    style_parts = [
+        losses.statistics_loss(output[layer], *found) for layer, found in statistics.items()
+    ]
     content_parts = [
         losses.structure_loss(output[layer], structure[layer]) for layer in CONTENT_LAYERS
     ]
@@ -225,41 +218,8 @@ def objective(
         "style": sum(style_parts) / len(style_parts),
         "content": sum(content_parts) / len(content_parts),
         "variation": losses.total_variation(painted),
-        "grid": grid(painted),
+        "grid": losses.grid(painted),
     }
-
-
-def grid(painted, period: int = 4, window: int = 24):
-    """Energy of what repeats every 4 pixels throughout windows: 0 without a checkerboard.
-
-    Upsampling by 2 twice can draw one, which a style loss takes at first for fine strokes.
-    Slopes count nothing, strokes little; only whole windows count.
-    """
-    soft: Any = painted
-    for axis in (1, 2):  # binomial in kind, and 0 for what repeats every 2 or 4 pixels
-        size = soft.shape[axis] - 4
-        cut = (slice(None),) * axis
-        soft = sum(
-            share / 8 * soft[(*cut, slice(start, start + size))]
-            for start, share in enumerate((1, 2, 2, 2, 1))
-        )
-    rough = painted[:, 2:-2, 2:-2] - soft
-    height, width = (side // window for side in rough.shape[1:3])
-    count = window // period
-    cells = rough[:, : height * window, : width * window]
-    cells = ops.reshape(cells, (-1, height, count, period, width, count, period, 3))
-    phases = ops.mean(cells, axis=(2, 5))  # (B, height, period, width, period, 3)
-    return ops.mean(ops.square(phases))
-
-
-def _style_loss(features, target_mean, target_deviation, target_gram):
-    mean, deviation = losses.moments(features)
-    mismatch = ops.square(mean - target_mean) + ops.square(deviation - target_deviation)
-    energy = ops.square(target_mean) + ops.square(target_deviation)
-    moments = ops.mean(ops.sum(mismatch, axis=(1, 2, 3)) / ops.sum(energy))
-    off = ops.sum(ops.square(losses.gram_matrix(features) - target_gram), axis=(1, 2))
-    gram = ops.mean(off / ops.sum(ops.square(target_gram)))
-    return 0.5 * (moments + gram)
 
 
 # ---- Trained styles ------------------------------------------------------------------------------

@@ -14,25 +14,38 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
+from PIL import Image, ImageFilter
 
 from nst_demo import backbones, losses
-from nst_demo.errors import StyleTransferError
+from nst_demo.errors import StyleTransferError, check_weight
 from nst_demo.methods import adain, adain_published
 from nst_demo.training import data, files, loop
+from nst_demo.training.store import Store, StoredBatches
 from nst_demo.training.teachers import Teacher
 
 PREVIEW = (4, 5)  # photos down, styles across
+CROPS = 3  # of each photo and of each painting
+MOST_CROPS = 8000  # of all photos, of all paintings: about half a megabyte each
+STATISTICS = ("mean", "deviation", "gram")  # of a style, `losses.statistics`
+ENLARGED = 2.0  # at most: large strokes are rarer in small pictures than in those people bring
+SHARPENED = 0.4  # share of the crops: training pictures are softer, too
 STYLE_WEIGHT = 10.0  # λ of the published AdaIN (1703.06868, eq. 11), as the `baroni` system has it
 DECAY = 5e-5  # of its learning rate: rate / (1 + DECAY * step)
 PUBLISHED: dict[str, Any] = {"learning_rate": 1e-4, "batch": 8, "crop": 256}  # its RunOptions
 
 
 class AdaINTraining(keras.Model):
-    """The network with its objective, for `fit` on (content, style) batches."""
+    """The network with its objective, for `fit` on batches of the stores of `_stores`."""
 
-    def __init__(self, network: adain.AdaINNetwork, loss_network, weights: adain.ObjectiveWeights):
+    def __init__(
+        self,
+        network: adain.AdaINNetwork,
+        loss_network: Teacher,
+        weights: adain.ObjectiveWeights,
+        batch: int,
+    ):
         super().__init__()
-        self.network, self.loss_network = network, loss_network
+        self.network, self.loss_network, self.batch = network, loss_network, batch
         self.weights_of_parts = asdict(weights)
         self.trackers = {part: keras.metrics.Mean(name=part) for part in self.weights_of_parts}
 
@@ -45,12 +58,67 @@ class AdaINTraining(keras.Model):
     def compute_loss(
         self, x: Any = None, y=None, y_pred: Any = None, sample_weight=None, training=True
     ):
-        parts = adain.objective(self.network, self.loss_network, *x)
+        # Keras hides the batch's size, but every style of it has kernels of its own.
+        (content, structure), (style, found) = keras.tree.map_structure(
+            lambda part: ops.reshape(ops.cast(part, "float32"), (self.batch, *part.shape[1:])), x
+        )
+        statistics = {
+            layer: tuple(found[_name(layer, part)] for part in STATISTICS)
+            for layer in backbones.STYLE_LAYERS
+        }
+        parts = adain.objective(
+            self.network, self.loss_network, content, style, structure, statistics
+        )
         total = 0.0
         for part, value in parts.items():
             self.trackers[part].update_state(value)
             total = total + self.weights_of_parts[part] * value
         return total
+
+
+def _name(layer: str, part: str) -> str:
+    return f"{layer}-{part}"
+
+
+def _crop(folder: data.PictureFolder, rng: np.random.Generator, side: int) -> np.ndarray:
+    crop = folder.crop(rng, side, round(side / ENLARGED))
+    if rng.random() < SHARPENED:
+        radius, percent = rng.uniform(0.7, 2.0), int(rng.integers(50, 200))
+        unsharp = ImageFilter.UnsharpMask(radius, percent, threshold=0)
+        crop = np.asarray(Image.fromarray(crop).filter(unsharp))
+    return crop
+
+
+def _stores(
+    folders: Sequence[data.PictureFolder],
+    loss_networks: Sequence[str | Path],
+    run: loop.RunOptions,
+    crops: int | None,
+) -> list[Store]:
+    """Crops of photos with their structure, crops of paintings with their statistics."""
+    for_styles = Teacher(loss_networks, backbones.STYLE_LAYERS)
+    for_photos = Teacher(loss_networks, adain.CONTENT_LAYERS)
+
+    def statistics(style: np.ndarray) -> dict[str, Any]:
+        return {
+            _name(layer, part): value
+            for layer, features in for_styles(style).items()
+            for part, value in zip(STATISTICS, losses.statistics(features), strict=True)
+        }
+
+    def structure(content: np.ndarray) -> dict[str, Any]:
+        return adain.content_targets(for_photos, content)
+
+    origin = [str(network) for network in loss_networks], run.seed
+    stores = []
+    for name, folder, look in zip(
+        ("photos", "styles"), folders, (structure, statistics), strict=True
+    ):
+        count = crops or min(max(run.batch, CROPS * len(folder.files)), MOST_CROPS)
+        store = Store(run.folder, name, count, run.crop, repr((origin, str(folder.folder))))
+        store.fill(lambda rng, _, folder=folder: _crop(folder, rng, run.crop), look, run.seed)
+        stores.append(store)
+    return stores
 
 
 def preview(network: adain.AdaINNetwork, batches: data.CropBatches, path: Path) -> None:
@@ -92,6 +160,8 @@ def train(
     output: Path,
     run: loop.RunOptions,
     weights: adain.ObjectiveWeights | None = None,
+    shown: int | None = None,
+    crops: int | None = None,
 ) -> None:
     """Trains from the checkpoint in `run.folder`, or from the weights in `output`, or afresh.
 
@@ -99,16 +169,28 @@ def train(
         photos, styles: folders of pictures.
         loss_networks: where the loss's features come from, see `teachers.Teacher`.
         output: the `.weights.h5` to write; float16.
+        shown: how many pictures of each batch the first loss network looks at; None for all.
+        crops: how many of the photos and how many of the paintings, kept in `run.folder` with
+            what the loss networks say of them; None for CROPS of each picture, up to MOST_CROPS.
     """
+    data.check_crops(crops, run.batch)
     files.check_output(output)
     with loop.prepare(run):
         network = adain.AdaINNetwork()
         network.build()
         if output.exists():
             _load(network, output)
-        batches, fixed = _crops((photos, styles), run)
-        loss_network = Teacher(loss_networks, backbones.STYLE_LAYERS)
-        model = AdaINTraining(network, loss_network, weights or adain.ObjectiveWeights())
+        run.folder.mkdir(parents=True, exist_ok=True)
+        folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
+        stores = _stores(folders, loss_networks, run, crops)
+        fixed = data.CropBatches(folders, run.crop, run.batch, 0, 1, run.seed + 1)
+
+        def batches(first: int, last: int) -> keras.utils.PyDataset:
+            return StoredBatches(stores, run.batch, first, last, run.seed)
+
+        loss_network = Teacher(loss_networks, backbones.STYLE_LAYERS, shown)
+        weights = weights or adain.ObjectiveWeights()
+        model = AdaINTraining(network, loss_network, weights, run.batch)
         model.build()
 
         def export() -> None:
@@ -161,10 +243,9 @@ def train_decoder(
         photos, styles: folders of pictures.
         backbone: "vgg19" or "lite", the fixed encoder.
         output: the `.weights.h5` to write; float16.
-        style_weight: λ, over 0.
+        style_weight: λ.
     """
-    if not 0 < style_weight < np.inf:
-        raise StyleTransferError(f"The style weight is {style_weight}; give a number over 0.")
+    check_weight("style weight", style_weight)
     files.check_output(output)
     with loop.prepare(run):
         decoder = adain_published.Decoder(backbone)

@@ -85,8 +85,11 @@ class PictureFolder:
             if self.pixels(index) is not None and index not in self._cache:
                 return  # memory is full
 
-    def crop(self, rng: np.random.Generator, side: int) -> np.ndarray:
-        """A random square of a random picture at a random scale: uint8 (side, side, 3)."""
+    def crop(self, rng: np.random.Generator, side: int, closest: int | None = None) -> np.ndarray:
+        """A random square of a random picture at a random scale: uint8 (side, side, 3).
+
+        closest: side of the smallest window in px; below `side` it is enlarged.
+        """
         with self._lock:
             if self._reader.ident is None:
                 self._reader.start()
@@ -96,7 +99,7 @@ class PictureFolder:
                 continue
             # From full resolution to the whole short side: strokes of several sizes.
             shortest = min(pixels.shape[:2])
-            window = int(rng.integers(min(side, shortest), shortest + 1))
+            window = int(rng.integers(min(closest or side, shortest), shortest + 1))
             top = int(rng.integers(pixels.shape[0] - window + 1))
             left = int(rng.integers(pixels.shape[1] - window + 1))
             square = crop_resized(pixels, (top, left, window, window), side)
@@ -104,6 +107,14 @@ class PictureFolder:
         raise StyleTransferError(
             f"No file in {self.folder} is a picture of at least {self.minimum_side} pixels a side;"
             f" {self.skipped} were tried."
+        )
+
+
+def check_crops(crops: int | None, batch: int) -> None:
+    """Refuses fewer stored crops than a step takes."""
+    if crops is not None and crops < batch:
+        raise StyleTransferError(
+            f"crops is {crops}; give at least as many as a step takes, {batch}."
         )
 
 

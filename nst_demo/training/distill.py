@@ -6,13 +6,11 @@ the student's Gram matrices hold what the teacher's do, and are dropped after tr
 Wang et al., Collaborative Distillation, arXiv 2003.08436).
 
 The teacher costs many times the student. So its features are computed once, for fixed crops, and
-kept on disk (`FeatureStore`); the training then runs several times as fast.
+kept on disk (`store.Store`); the training then runs several times as fast.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,8 @@ import numpy as np
 from keras import ops
 
 from nst_demo import backbones, images, losses
-from nst_demo.errors import StyleTransferError
 from nst_demo.training import data, files, loop
+from nst_demo.training.store import Store, StoredBatches
 from nst_demo.training.teachers import Teacher
 
 # One convolution, with features larger than all others together: cheaper computed than read.
@@ -57,87 +55,13 @@ def disturb(rng: np.random.Generator, crop: np.ndarray, other: np.ndarray) -> np
     return np.round(np.clip(picture, 0.0, 1.0) * 255.0).astype("uint8")
 
 
-class FeatureStore:
-    """Fixed crops of photos and paintings with the teacher's features, as files of float16.
-
-    The first use computes the features (the crops come half from each
-    folder); a store that is complete is used again.
-    """
-
-    def __init__(self, folder: Path, count: int, side: int, of: str = ""):
-        """`of`: what the features come from; others are not taken for them."""
-        self.folder, self.count, self.side, self.of = folder, count, side, of
-        self.arrays: dict[str, np.ndarray] = {}
-
-    def _file(self, name: str) -> Path:
-        digest = hashlib.sha256(self.of.encode()).hexdigest()[:8]
-        return self.folder / f"{name}-{self.count}x{self.side}-{digest}.npy"
-
-    def fill(self, folders: Sequence[data.PictureFolder], teacher: Teacher, seed: int) -> None:
-        """Opens the store, after computing it where it is not complete."""
-        names = ("crops", *STORED)
-        complete = self._file("complete")
-        try:
-            if not complete.exists():
-                self._compute(folders, teacher, seed)
-                np.save(complete, True)
-            self.arrays = {name: np.load(self._file(name), mmap_mode="r") for name in names}
-        except OSError as error:
-            raise StyleTransferError(
-                f"The teacher's features cannot be kept in {self.folder} ({error.strerror}); "
-                "choose another folder or fewer crops."
-            ) from error
-
-    def _compute(self, folders, teacher: Teacher, seed: int, batch: int = 4) -> None:
-        rng = np.random.default_rng(seed)
-        for start in range(0, self.count, batch):
-            crops = np.stack(
-                [
-                    self._picture(rng, folders, index)
-                    for index in range(start, min(start + batch, self.count))
-                ]
-            )
-            found = teacher(crops.astype("float32") / 255.0)
-            self._keep("crops", start, crops)
-            for layer in STORED:
-                self._keep(layer, start, ops.convert_to_numpy(ops.cast(found[layer], "float16")))
-            if start % 400 == 0:
-                print(f"teacher's features: {start}/{self.count} crops", flush=True)
-
-    def _picture(self, rng, folders, index: int) -> np.ndarray:
-        own, other = folders[index % len(folders)], folders[(index + 1) % len(folders)]
-        crop = own.crop(rng, self.side)
-        if index // len(folders) % 2:
-            crop = disturb(rng, crop, other.crop(rng, self.side))
-        return crop
-
-    def _keep(self, name: str, start: int, values: np.ndarray) -> None:
-        if start == 0:
-            path, shape = self._file(name), (self.count, *values.shape[1:])
-            array = np.lib.format.open_memmap(path, "w+", values.dtype, shape)
-            if hasattr(os, "posix_fallocate"):  # a full disk must be told here: later it is SIGBUS
-                with open(path, "r+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-            self.arrays[name] = array
-        self.arrays[name][start : start + len(values)] = values
-
-    def batches(self, first: int, last: int, batch: int, seed: int) -> StoredBatches:
-        """The batches of steps `first` to `last`."""
-        return StoredBatches(self.arrays, batch, first, last, seed)
-
-
-class StoredBatches(data.Batches):
-    """Batches of a store: (crops (B, side, side, 3) in [0, 1], {layer: features})."""
-
-    def __init__(self, arrays: dict[str, np.ndarray], batch: int, first: int, last: int, seed: int):
-        super().__init__(batch, first, last, seed)
-        self.arrays = arrays
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        count = len(self.arrays["crops"])
-        chosen = np.sort(self.random(index).choice(count, self.batch, replace=False))
-        crops = self.arrays["crops"][chosen].astype("float32") / 255.0
-        return ((crops, {layer: self.arrays[layer][chosen] for layer in STORED}),)
+def _picture(rng, folders: Sequence[data.PictureFolder], side: int, index: int) -> np.ndarray:
+    """Crops of the folders in turn, every other round of them disturbed."""
+    own, other = folders[index % len(folders)], folders[(index + 1) % len(folders)]
+    crop = own.crop(rng, side)
+    if index // len(folders) % 2:
+        crop = disturb(rng, crop, other.crop(rng, side))
+    return crop
 
 
 def normalise_activations(network: keras.Model, pictures: np.ndarray) -> None:
@@ -162,7 +86,7 @@ def normalise_activations(network: keras.Model, pictures: np.ndarray) -> None:
 class Distillation(keras.Model):
     """The student with its 1x1 maps; the loss is a weighted mean of the layers' relative errors.
 
-    Its input is a batch of `FeatureStore`; `sample` is one, from which the size of the teacher's
+    Its input is a batch of a `Store`; `sample` is one, from which the size of the teacher's
     features is taken. `computed` gives the layers that are not stored.
     """
 
@@ -245,10 +169,7 @@ def distill(
         teachers: backbone names or `.npz` files, see `teachers.Teacher`.
         crops: how many; at 192 px each takes 3.8 MB in `run.folder`.
     """
-    if crops < run.batch:
-        raise StyleTransferError(
-            f"crops is {crops}; give at least as many as a step takes, {run.batch}."
-        )
+    data.check_crops(crops, run.batch)
     files.check_output(output)
     with loop.prepare(run):
         _distill(photos, styles, teachers, output, run, crops)
@@ -257,17 +178,14 @@ def distill(
 def _distill(photos, styles, teachers, output: Path, run: loop.RunOptions, crops: int) -> None:
     run.folder.mkdir(parents=True, exist_ok=True)
     origin = repr(([str(teacher) for teacher in teachers], str(photos), str(styles), run.seed))
-    store = FeatureStore(run.folder, crops, run.crop, origin)
-    store.fill(
-        [data.PictureFolder(f, run.crop) for f in (photos, styles)],
-        Teacher(teachers, STORED),
-        run.seed,
-    )
+    store, teacher = Store(run.folder, "lite", crops, run.crop, origin), Teacher(teachers, STORED)
+    folders = [data.PictureFolder(f, run.crop) for f in (photos, styles)]
+    store.fill(lambda rng, index: _picture(rng, folders, run.crop, index), teacher, run.seed)
 
     def batches(first: int, last: int) -> keras.utils.PyDataset:
-        return store.batches(first, last, run.batch, run.seed)
+        return StoredBatches([store], run.batch, first, last, run.seed)
 
-    (sample,) = store.batches(0, 1, min(32, crops), run.seed)[0]
+    (sample,) = StoredBatches([store], min(32, crops), 0, 1, run.seed)[0]
     student = backbones.build("lite")
     normalise_activations(student, sample[0])
     model = Distillation(student, Teacher(teachers, [COMPUTED]), sample)

@@ -47,7 +47,7 @@ class RunOptions:
     """
 
     folder: Path
-    steps: int | None
+    steps: int | None = None
     batch: int = 8
     crop: int = 192
     learning_rate: float = 1e-3

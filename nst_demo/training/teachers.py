@@ -55,10 +55,15 @@ class Teacher(keras.layers.Layer):
     Args:
         sources: backbone names ("vgg19", "lite") or paths of `.npz` teachers.
         layers: the layer names wanted. StyleTransferError where no source has one of them.
+        shown: how many pictures of a batch the first source looks at, the first ones: for one that
+            costs more than all else. Its layers then have so many rows. None for all.
     """
 
-    def __init__(self, sources: Sequence[str | Path], layers: Sequence[str]):
+    def __init__(
+        self, sources: Sequence[str | Path], layers: Sequence[str], shown: int | None = None
+    ):
         super().__init__(trainable=False)
+        self.shown = shown
         wanted = list(layers)
         self.parts = []
         for source in sources:
@@ -76,6 +81,6 @@ class Teacher(keras.layers.Layer):
 
     def call(self, image):
         features = {}
-        for part in self.parts:
-            features.update(part(image))
+        for number, part in enumerate(self.parts):
+            features.update(part(image if number else image[: self.shown]))
         return features

@@ -20,7 +20,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from nst_demo.errors import StyleTransferError
+from nst_demo.errors import check_choice
 
 KeepColors = Literal["none", "luminance", "histogram"]
 
@@ -33,11 +33,7 @@ CHUNK = 2**18  # pixels that are turned into float64 at once
 
 def check_keep_colors(keep_colors: str) -> None:
     """StyleTransferError unless it is one of `KeepColors`."""
-    choices = get_args(KeepColors)
-    if not isinstance(keep_colors, str) or keep_colors not in choices:
-        raise StyleTransferError(
-            f"keep_colors is {keep_colors!r}; choose one of {', '.join(choices)}."
-        )
+    check_choice("keep_colors", keep_colors, get_args(KeepColors))
 
 
 def luminance(picture: np.ndarray) -> np.ndarray:

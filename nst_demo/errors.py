@@ -1,6 +1,7 @@
 """The exception that reaches the person using the demo, and the checks that most often raise it."""
 
 import math
+from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
@@ -23,6 +24,15 @@ def check_weight(name: str, value: float) -> None:
     """Raises StyleTransferError unless 0 <= value < infinity; NaN is refused too."""
     if not 0 <= value < math.inf:
         raise StyleTransferError(f"The {name} is {value}; give a number of 0 or more.")
+
+
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
+    """Raises StyleTransferError unless the value is one of `choices`."""
+    known = list(choices)
+    if value not in known:
+        raise StyleTransferError(
+            f"The {name} is {value!r}; choose one of {', '.join(map(str, known))}."
+        )
 
 
 def check_seed(seed: Any) -> None:

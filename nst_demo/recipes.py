@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from nst_demo.errors import StyleTransferError
+from nst_demo.errors import StyleTransferError, check_choice
 
 Fit = Literal["long side", "square", "rows"]
 StyleFit = Literal["short side", "content"]
@@ -256,10 +256,7 @@ RECIPES: dict[str, Recipe] = {
 
 def named(name: str) -> Recipe:
     """RECIPES[name]; StyleTransferError where there is none."""
-    if name not in RECIPES:
-        raise StyleTransferError(
-            f"There is no recipe {name!r}; choose one of {', '.join(RECIPES)}."
-        )
+    check_choice("recipe", name, RECIPES)
     return RECIPES[name]
 
 
@@ -272,8 +269,5 @@ def with_similarity(recipe: Recipe, similarity: str) -> Recipe:
         raise StyleTransferError(
             f"The recipe {recipe.name!r} has no similarity; it belongs to {ZANDIAN.name!r}."
         )
-    if similarity not in _SIMILARITIES:
-        raise StyleTransferError(
-            f"The similarity is {similarity!r}; choose one of {', '.join(_SIMILARITIES)}."
-        )
+    check_choice("similarity", similarity, _SIMILARITIES)
     return replace(recipe, style_layers=_SIMILARITIES[similarity])

@@ -59,7 +59,7 @@ def test_the_decoder_mirrors_the_encoder():
         kernel for kernel, yes in zip(decoder.channels, decoder.enlarged, strict=True) if yes
     ]
     assert enlarged == [(512, 256), (256, 128), (128, 64)]
-    with pytest.raises(StyleTransferError, match="no backbone 'vgg16'; choose one of vgg19, lite"):
+    with pytest.raises(StyleTransferError, match="AdaIN is 'vgg16'; choose one of vgg19, lite"):
         adain_published.kernels("vgg16")
 
 

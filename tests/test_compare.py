@@ -165,8 +165,8 @@ def test_a_series_is_in_one_row_without_the_photo(photo_file):
 
 def test_what_a_stranger_asks_for_is_checked(photo_file):
     for wrong, words in (
-        (asked(photo_file, "evil"), "There is no comparison 'evil'"),
-        (asked(photo_file, size=100_000), "The size is 100000 px"),
+        (asked(photo_file, "evil"), "The kind of comparison is 'evil'"),
+        (asked(photo_file, size=100_000), "The size is 100000"),
         (asked(photo_file, names=()), "There is no style to compare"),
         (asked("/etc/nothing.png"), "no longer on the server"),
     ):

@@ -303,7 +303,7 @@ def test_the_default_starts_l_bfgs():
 
 
 def test_an_unknown_recipe_is_one_sentence_with_the_known_ones():
-    with pytest.raises(StyleTransferError, match=r"no recipe 'gatys'; choose one of default, seth"):
+    with pytest.raises(StyleTransferError, match=r"recipe is 'gatys'; choose one of default, seth"):
         recipes.named("gatys")
 
 

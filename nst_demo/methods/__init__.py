@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from nst_demo import weights
-from nst_demo.errors import StyleTransferError
+from nst_demo.errors import StyleTransferError, check_choice
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,7 @@ METHODS = {
 
 def named(name: str) -> Method:
     """StyleTransferError for a name that is not in METHODS."""
-    if name not in METHODS:
-        raise StyleTransferError(
-            f"There is no method {name!r}; choose one of {', '.join(METHODS)}."
-        )
+    check_choice("method", name, METHODS)
     return METHODS[name]
 
 

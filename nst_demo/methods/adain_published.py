@@ -24,7 +24,7 @@ from keras import ops
 
 from nst_demo import backbones, images, losses, models, strokes, weights
 from nst_demo.blending import normalised_weights
-from nst_demo.errors import StyleTransferError, check_range
+from nst_demo.errors import StyleTransferError, check_choice, check_range
 
 NAME = "adain-published"
 LAYERS = backbones.STYLE_LAYERS[:4]  # relu1_1 ... relu4_1; AdaIN acts on the last
@@ -40,11 +40,7 @@ PIXEL_RANGE = {"vgg19": 255.0, "lite": 1.0}
 
 def kernels(backbone: str) -> list[tuple[int, int]]:
     """(channels in, channels out) of the decoder's convolutions: the encoder's, turned round."""
-    if backbone not in PIXEL_RANGE:
-        raise StyleTransferError(
-            f"The published AdaIN has no backbone {backbone!r}; choose one of "
-            f"{', '.join(PIXEL_RANGE)}."
-        )
+    check_choice("backbone of the published AdaIN", backbone, PIXEL_RANGE)
     shape = backbones.architecture(backbone)
     forward, before = [], 3
     for layer in shape.upto(LAYERS):

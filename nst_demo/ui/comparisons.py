@@ -17,7 +17,7 @@ import numpy as np
 
 import nst_demo
 from nst_demo import compare, images
-from nst_demo.errors import StyleTransferError
+from nst_demo.errors import StyleTransferError, check_choice
 from nst_demo.ui import files, runs
 from nst_demo.ui.picker import Pick
 
@@ -81,14 +81,8 @@ def plan(asked: Asked, trained: Sequence[str] = ()) -> list[Tile]:
 
     trained: names of the trained styles. StyleTransferError for what cannot be compared.
     """
-    if asked.kind not in KINDS:
-        raise StyleTransferError(
-            f"There is no comparison {asked.kind!r}; choose one of the page's."
-        )
-    if asked.size not in SIZES:
-        raise StyleTransferError(
-            f"The size is {asked.size} px; choose one of {', '.join(map(str, SIZES))}."
-        )
+    check_choice("kind of comparison", asked.kind, KINDS)
+    check_choice("size", asked.size, SIZES)
     runs.check_file(asked.photo, "photo")
     if not asked.picks:
         raise StyleTransferError("There is no style to compare; choose at least one.")

@@ -71,7 +71,7 @@ def test_quality_takes_the_controls_and_tells_its_settings(client, style_file):
     made = settings.read(path)
     assert made.method == "gatys"
     assert (shared | {"iterations": 5}).items() <= made.options.items()
-    with pytest.raises(AppError, match="There is no recipe 'none'"):
+    with pytest.raises(AppError, match="The recipe is 'none'"):
         client.predict(picture, picture, recipe="none", api_name="/quality")
 
 

@@ -18,8 +18,9 @@ import av
 import numpy as np
 
 from bench import measure
-from nst_demo import images, temporal, video
+from nst_demo import images, temporal
 from nst_demo.methods import adain
+from nst_demo.video import painting
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 STYLES = ("starry-swirl", "stained-glass", "watercolour-garden", "pointillist-harbour")
@@ -78,7 +79,7 @@ def flicker(source: Sequence[np.ndarray], painted: Sequence[np.ndarray]) -> tupl
     return float(np.concatenate(own).mean()), float(np.concatenate(theirs).mean())
 
 
-def measured(source: Sequence[np.ndarray], painter: video.Painter) -> dict[str, float]:
+def measured(source: Sequence[np.ndarray], painter: painting.Painter) -> dict[str, float]:
     """The ratio of painting to source, by part; a change of part belongs to neither."""
     painted = [painter(frame) for frame in source]
     ratios = {}
@@ -89,12 +90,12 @@ def measured(source: Sequence[np.ndarray], painter: video.Painter) -> dict[str, 
     return ratios
 
 
-def painters(style: np.ndarray) -> dict[str, Callable[[], video.Painter]]:
+def painters(style: np.ndarray) -> dict[str, Callable[[], painting.Painter]]:
     options = adain.Options()
     return {
         "no smoothing": lambda: adain.frame_painter([style], options, 0.0),
         "smoothing": lambda: adain.frame_painter([style], options),
-        "smoothing, still painter": lambda: video.still_painter(
+        "smoothing, still painter": lambda: painting.still_painter(
             lambda frame: adain.stylize(frame, [style], options)
         ),
     }

@@ -11,8 +11,9 @@ import time
 import numpy as np
 
 from bench import measure
-from nst_demo import images, video
+from nst_demo import images
 from nst_demo.ui import files, webcam_tab
+from nst_demo.video import painting
 
 RUNS = 60
 
@@ -28,7 +29,7 @@ def main() -> None:
     ]
     rows = []
     for size in webcam_tab.SIZES:
-        painter = video.painter([style], smoothing=webcam_tab.SMOOTHING)
+        painter = painting.painter([style], smoothing=webcam_tab.SMOOTHING)
         seconds = []
         for number in range(RUNS):
             started = time.perf_counter()

@@ -431,19 +431,19 @@ def _add_video(parser: argparse.ArgumentParser) -> None:
 
 def _video(parsed: argparse.Namespace) -> None:
     started = time.monotonic()
-    from nst_demo import video  # FFmpeg's libraries: only here
+    from nst_demo.video import painting, reading, writing  # FFmpeg's libraries: only here
 
-    video.check_save_path(parsed.output)
+    writing.check_save_path(parsed.output)
     if bool(parsed.style) == bool(parsed.network):
         raise StyleTransferError("Give the clip a style: pictures, or --network NAME.")
-    video.probe(parsed.clip)  # told before anything is loaded
+    reading.probe(parsed.clip)  # told before anything is loaded
     styles = [images.open_picture(style, what="style").rgb for style in parsed.style]
     _load_keras()
     given = {name: getattr(parsed, name) for name in ("strength", "style_scale", "smoothing")}
     given["style_weights"] = parsed.weights
     options = {name: value for name, value in given.items() if value is not None}
-    painter = video.painter(styles, network=parsed.network, **options)
-    steps = video.stylize_video(
+    painter = painting.painter(styles, network=parsed.network, **options)
+    steps = painting.stylize_video(
         parsed.clip, parsed.output, painter, frame_rate=parsed.fps, size=parsed.size
     )
     last = _watched(steps)

@@ -30,7 +30,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from bench.server import free_port
 from nst_demo.steps import Step
-from nst_demo.ui import api, backend, build_demo, server
+from nst_demo.ui import api, backend, build_demo, cache, files, server
 
 ROOT = Path(server.__file__).parents[2]
 MARK = "Top-Secret-4711"
@@ -209,9 +209,40 @@ def test_large_bodies_are_refused_also_as_data_urls(site, photo):
         assert site.call("stylize", large, photo).startswith("refused 413")
     form = {"Content-Type": "multipart/form-data; boundary=b"}
     body = b"x" * (server.MAX_FORM + 1)
-    assert site.request("/gradio_api/upload", body, form)[0] == 413
+    assert site.request("/gradio_api/upload", body, form) == (413, server.TOO_LARGE.encode())
     small = "data:image/png;base64," + base64.b64encode(png()).decode()
     assert "was not uploaded" in site.call("stylize", {"path": small, "meta": {}}, photo)
+
+
+def test_pictures_have_a_lower_limit_than_clips(site, photo):
+    large = site.upload(png() + bytes(files.MAX_PICTURE), "large.png")  # Pillow would open it
+    sentence = "'large.png' has 15.0 MB, at most 15 MB can be taken"
+    assert f"The photo {sentence}" in site.call("stylize", large, photo)
+    assert f"The style {sentence}" in site.call("quality", photo, large)
+    assert f"The style {sentence}" in site.call("compare", photo, [photo, large])
+    assert f"The style {sentence}" in site.call("video", photo, large)
+    takers = [
+        number
+        for number, fn in site.demo.fns.items()
+        if fn.concurrency_id == "receive" and isinstance(fn.inputs[0], files.PictureInput)
+    ]
+    assert len(takers) == 8  # Stylize's photo, styles and start, Compare's photo, Video's style
+    for number in takers:  # told as soon as it is uploaded
+        data = [large, None][: len(site.demo.fns[number].inputs)]
+        assert sentence in site.event(number, data, f"large-{number}")
+
+
+def test_a_clip_may_be_larger_than_a_picture(site, photo):
+    head = b"\0\0\0\x18ftypisom"
+    clip = site.upload(head + bytes(files.MAX_CLIP - len(head)), "clip.mp4")
+    assert "'clip.mp4' cannot be decoded" in site.call("video", clip, photo)
+
+
+def test_no_upload_takes_the_last_of_the_disk(site, photo, monkeypatch):
+    monkeypatch.setattr(cache, "MIN_FREE", 2**80)
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    assert site.request("/gradio_api/upload", b"--b", form) == (507, server.DISK_FULL.encode())
+    assert "event: complete" in site.call("stylize", photo, photo)  # all else goes on
 
 
 def test_bombs_are_refused_before_they_are_decoded(site, photo):
@@ -229,7 +260,7 @@ def test_bombs_are_refused_before_they_are_decoded(site, photo):
     bomb = (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
     )
-    assert len(bomb) < server.MAX_UPLOAD
+    assert len(bomb) < files.MAX_PICTURE
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     file = site.upload(bomb)
     assert "megapixels" in site.call("stylize", file, photo)
@@ -494,6 +525,11 @@ def start(site: Site, photo: Any, **headers: str) -> tuple[int, str]:
     return status, answer.decode()
 
 
+def quality_of_page(site: Site) -> int:
+    private = (i for i, fn in site.demo.fns.items() if fn.api_visibility == "private")
+    return next(i for i in private if site.demo.fns[i].concurrency_id == "quality")
+
+
 def test_a_program_has_one_long_run_at_a_time(held, photo):
     assert start(held, photo)[0] == 200
     assert start(held, photo) == (
@@ -509,11 +545,7 @@ def test_a_program_has_one_long_run_at_a_time(held, photo):
 
 
 def test_a_page_has_one_long_run_at_a_time(held, photo):
-    fn = next(
-        i
-        for i, f in held.demo.fns.items()
-        if f.concurrency_id == "quality" and f.api_visibility == "private"
-    )
+    fn = quality_of_page(held)
     data = held.defaults(fn)
     data[:2] = [photo, photo]
     assert join(held, fn, data, "one")[0] == 200
@@ -533,6 +565,9 @@ def test_behind_a_proxy_visitors_are_told_apart_and_the_line_is_bounded(held, ph
     assert statuses[10] == 503
     assert server.BUSY in answers[10][1]
     assert start(held, photo, **{"X-Forwarded-For": "10.0.0.1"})[0] in (429, 503)
+    fn = quality_of_page(held)
+    status, answer = join(held, fn, held.defaults(fn), "late", **{"X-Forwarded-For": "10.0.0.99"})
+    assert (status, json.loads(answer)["detail"]) == (429, server.BUSY)  # in our words
     assert "event: complete" in held.call("stylize", photo, photo)  # Fast has its own line
 
 

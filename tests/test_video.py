@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_demo import cli, images, temporal, video
+from nst_demo import cli, images, temporal
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import adain
+from nst_demo.video import painting, reading
 
 RATE = 10
 
@@ -82,8 +83,8 @@ def same(picture: np.ndarray) -> np.ndarray:
     return picture
 
 
-def run(source: Path, output: Path, painter: video.Painter = same, **options) -> list:
-    return list(video.stylize_video(source, output, painter, **options))
+def run(source: Path, output: Path, painter: painting.Painter = same, **options) -> list:
+    return list(painting.stylize_video(source, output, painter, **options))
 
 
 def shown(path: Path) -> tuple[list[np.ndarray], list[float]]:
@@ -211,13 +212,13 @@ def test_a_phones_rotation_is_applied(tmp_path, turns):
     for place, value in zip((0, 1, 3, 4), matrix, strict=True):
         data[at + 4 * place : at + 4 * place + 4] = struct.pack(">i", value << 16)
     (tmp_path / "turned.mp4").write_bytes(data)
-    clip = video.probe(tmp_path / "turned.mp4")
+    clip = reading.probe(tmp_path / "turned.mp4")
     upright = np.rot90(plain[0], -turns)
     assert (clip.height, clip.width) == upright.shape[:2]
     run(tmp_path / "turned.mp4", tmp_path / "out.mp4")
     painted = shown(tmp_path / "out.mp4")[0][0]
     assert np.abs(painted.astype(float) - upright).mean() < 5
-    first = video.first_frame(tmp_path / "turned.mp4")
+    first = reading.first_frame(tmp_path / "turned.mp4")
     assert np.abs(255 * first - upright).mean() < 3
 
 
@@ -230,7 +231,7 @@ def test_a_time_budget_ends_the_clip_where_it_is(tmp_path):
 # ---- What is refused -----------------------------------------------------------------------------
 
 
-def refused(source: Path, limits: video.Limits = video.STRANGERS, **options) -> str:
+def refused(source: Path, limits: reading.Limits = reading.STRANGERS, **options) -> str:
     output = source.parent / "refused.mp4"
     with pytest.raises(StyleTransferError) as caught:
         run(source, output, limits=limits, **options)
@@ -240,7 +241,7 @@ def refused(source: Path, limits: video.Limits = video.STRANGERS, **options) -> 
     return str(caught.value)
 
 
-SMALL = video.Limits(seconds=0.3, frame_rate=100, long_side=1280, short_side=720)
+SMALL = reading.Limits(seconds=0.3, frame_rate=100, long_side=1280, short_side=720)
 
 
 def test_too_long_is_told_from_the_header(tmp_path):
@@ -255,7 +256,7 @@ def test_too_long_without_a_header_is_told_by_its_frames(tmp_path):
 
 
 def test_too_many_frames_a_second(tmp_path):
-    limits = video.Limits(seconds=20, frame_rate=5, long_side=1280, short_side=720)
+    limits = reading.Limits(seconds=20, frame_rate=5, long_side=1280, short_side=720)
     assert "has 10 frames a second, at most 5" in refused(write(tmp_path / "a.mp4"), limits)
 
 
@@ -267,7 +268,7 @@ def test_too_large_and_too_small(tmp_path):
     write(tmp_path / "c.mp4", (64, 8), frames=2)
     assert "needs at least 16" in refused(tmp_path / "c.mp4")
     write(tmp_path / "d.mp4", (720, 1280), frames=1)
-    video.probe(tmp_path / "d.mp4", video.STRANGERS)  # 720p on its side
+    reading.probe(tmp_path / "d.mp4", reading.STRANGERS)  # 720p on its side
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
@@ -349,7 +350,7 @@ def test_damage_in_the_middle_never_hangs_or_crashes(tmp_path):
             broken[at] = rng.integers(0, 255)
         (tmp_path / "broken.mp4").write_bytes(broken)
         try:
-            run(tmp_path / "broken.mp4", tmp_path / "out.mp4", limits=video.STRANGERS)
+            run(tmp_path / "broken.mp4", tmp_path / "out.mp4", limits=reading.STRANGERS)
         except StyleTransferError:
             assert not leftovers(tmp_path)
 
@@ -368,11 +369,11 @@ def test_options_are_checked(tmp_path, options, sentence):
 def test_output_names_are_checked_before_anything_runs(tmp_path):
     source = write(tmp_path / "a.mp4")
     with pytest.raises(StyleTransferError, match=r"'b.avi'; end the name in .mp4 or .gif"):
-        video.stylize_video(source, tmp_path / "b.avi", same)
+        painting.stylize_video(source, tmp_path / "b.avi", same)
     with pytest.raises(StyleTransferError, match="does not exist"):
-        video.stylize_video(source, tmp_path / "nowhere" / "b.mp4", same)
+        painting.stylize_video(source, tmp_path / "nowhere" / "b.mp4", same)
     with pytest.raises(StyleTransferError, match="No such file"):
-        video.stylize_video(tmp_path / "none.mp4", tmp_path / "b.mp4", same)
+        painting.stylize_video(tmp_path / "none.mp4", tmp_path / "b.mp4", same)
 
 
 # ---- Endings -------------------------------------------------------------------------------------
@@ -383,7 +384,7 @@ def test_closing_leaves_no_file_and_the_old_one_stays(tmp_path, suffix):
     output = tmp_path / f"out{suffix}"
     output.write_bytes(b"old")
     source = write(tmp_path / "a.mp4")
-    with closing(video.stylize_video(source, output, same)) as run:
+    with closing(painting.stylize_video(source, output, same)) as run:
         next(run)
         next(run)
     assert output.read_bytes() == b"old"
@@ -477,8 +478,8 @@ def test_motion_leaves_no_ghost():
 def test_still_painter_smooths_any_function():
     frames = noisy(10)
     sharpen = lambda f: np.clip(0.5 + 4 * (f - 0.5), 0, 1)  # noqa: E731
-    painter = video.still_painter(sharpen)
+    painter = painting.still_painter(sharpen)
     assert flicker([sharpen(f) for f in frames]) > 2 * flicker(frames)
     assert flicker([painter(f) for f in frames]) < 1.3 * flicker(frames)
     with pytest.raises(StyleTransferError, match="smoothing is 2"):
-        video.still_painter(sharpen, 2)
+        painting.still_painter(sharpen, 2)

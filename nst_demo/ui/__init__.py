@@ -4,12 +4,12 @@ import os
 
 import gradio as gr
 
-from nst_demo import video
 from nst_demo.ui import (
     api,
     backend,
     cache,
     compare_tab,
+    files,
     links,
     runs,
     server,
@@ -18,6 +18,7 @@ from nst_demo.ui import (
     visit,
     webcam_tab,
 )
+from nst_demo.video import painting, reading
 
 HEADER = """
 <h1>Neural <em>Style</em> Transfer</h1>
@@ -27,7 +28,7 @@ HEADER = """
 
 PRIVACY = """
 <p>Uploads and results stay on this server for at most an hour, under addresses nobody can guess;
-nothing is logged, shared or used for training.</p>
+pictures of your camera are not kept at all; nothing is logged, shared or used for training.</p>
 """
 
 # Ctrl+Enter presses the main button of the tab in sight. And names for what gradio leaves nameless:
@@ -69,13 +70,13 @@ def build_demo() -> gr.Blocks:
                 comparison = compare_tab.build(stylize=backend.stylize, iterate=backend.iterate)
             with gr.Tab("Video", id="video"):
                 video_tab.build(
-                    make_painter=video.painter,
+                    make_painter=painting.painter,
                     max_seconds=runs.MAX_SECONDS if server.public() else runs.MAX_SECONDS_ALONE,
-                    limits=video.STRANGERS if server.public() else video.ALONE,
-                    megabytes=server.MAX_UPLOAD / 2**20,
+                    limits=reading.STRANGERS if server.public() else reading.ALONE,
+                    megabytes=files.MAX_CLIP >> 20,
                 )
             with gr.Tab("Webcam", id="webcam"):
-                webcam_tab.build(make_painter=video.painter)
+                webcam_tab.build(make_painter=painting.painter)
         gr.HTML(PRIVACY, elem_classes="privacy", padding=False)
         links.connect(stylize, comparison, tabs, demo)
         visit.connect(stylize)

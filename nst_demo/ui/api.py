@@ -16,9 +16,10 @@ from gradio.context import get_blocks_context
 from gradio.data_classes import FileData
 from gradio.utils import get_function_description
 
-from nst_demo import compare, images, settings, temporal, video
+from nst_demo import compare, images, settings, temporal
 from nst_demo.errors import StyleTransferError, check_range
 from nst_demo.ui import files, runs, video_tab
+from nst_demo.video import painting, reading
 
 MAX_SECONDS = 60.0  # of a Quality run for a program
 MAX_VIDEO_SECONDS = 180.0  # of the painting of a clip
@@ -37,7 +38,7 @@ def build(
     *,
     stylize: Callable[..., np.ndarray],
     iterate: Callable[..., Iterator[Any]],
-    make_painter: Callable[..., video.Painter] = video.painter,
+    make_painter: Callable[..., painting.Painter] = painting.painter,
 ) -> None:
     """Offer the endpoints in the current gr.Blocks, in lines of their own beside the page's."""
     offer(_stylize(stylize), "stylize", **PROGRAMS)
@@ -60,7 +61,7 @@ def _stylize(stylize: Callable[..., np.ndarray]) -> Callable[..., FileData]:
         """Paint a photo in the style of a picture, or in a trained style, in a moment.
 
         Args:
-            photo: The picture to paint.
+            photo: The picture to paint, up to 15 MB.
             style: The picture whose style it gets. Not needed with a network.
             strength: 0 (the photo) to 1 (the style).
             style_scale: Size of the strokes, 0.25 to 4.
@@ -109,7 +110,7 @@ def _quality(iterate: Callable[..., Iterator[Any]]) -> Callable[..., FileData]:
         """Paint a photo in the style of a picture by optimising it: slow, with finer strokes.
 
         Args:
-            photo: The picture to paint.
+            photo: The picture to paint, up to 15 MB.
             style: The picture whose style it gets.
             recipe: Ours (default), or a published system on the packaged network.
             iterations: Steps; 0 takes the recipe's own number.
@@ -159,7 +160,7 @@ def _compare(stylize: Callable[..., np.ndarray]) -> Callable[..., list[FileData]
         """Paint one photo in up to 16 styles, and put the pictures on one captioned sheet.
 
         Args:
-            photo: The picture to paint.
+            photo: The picture to paint, up to 15 MB.
             styles: The pictures whose styles it gets, at most 16.
             strength: 0 (the photo) to 1 (the style).
             style_scale: Size of the strokes, 0.25 to 4.
@@ -172,12 +173,12 @@ def _compare(stylize: Callable[..., np.ndarray]) -> Callable[..., list[FileData]
         with runs.raised():
             if not isinstance(styles, list):
                 raise StyleTransferError("The styles are not a list of pictures; give a list.")
-            paths = [uploaded(style, "style") for style in styles]
+            paths = [uploaded_picture(style, "style") for style in styles]
             options = {"strength": strength, "style_scale": style_scale, "keep_colors": keep_colors}
             entries = compare.of_styles(
                 {f"{place:02}": path for place, path in enumerate(paths, 1)}, **options
             )
-            path = uploaded(photo, "photo")
+            path = uploaded_picture(photo, "photo")
             opened = compare.open_photo(path, size)
             pictures = list(compare.paint(path, entries, size=size, stylize=stylize))
             captions = ["Photo", *(Path(path).stem for path in paths)]
@@ -191,7 +192,7 @@ def _compare(stylize: Callable[..., np.ndarray]) -> Callable[..., list[FileData]
     return endpoint
 
 
-def _video(make_painter: Callable[..., video.Painter]) -> Callable[..., FileData]:
+def _video(make_painter: Callable[..., painting.Painter]) -> Callable[..., FileData]:
     def endpoint(
         clip: FileData,
         style: FileData | None = None,
@@ -206,7 +207,7 @@ def _video(make_painter: Callable[..., video.Painter]) -> Callable[..., FileData
         """Paint a clip in the style of a picture, or in a trained style, without flicker.
 
         Args:
-            clip: GIF, MP4, MOV or WebM: up to 20 s, 30 frames a second, 1280 x 720 px.
+            clip: GIF, MP4, MOV or WebM: up to 20 s, 30 frames a second, 1280 x 720 px, 40 MB.
             style: The picture whose style it gets. Not needed with a network.
             network: A trained style by name, such as starry-swirl, instead of a style picture.
             strength: 0 (the clip) to 1 (the style).
@@ -222,7 +223,7 @@ def _video(make_painter: Callable[..., video.Painter]) -> Callable[..., FileData
         with runs.raised():
             asked = video_tab.Asked(
                 clip=uploaded(clip, "clip"),
-                style=None if style is None else uploaded(style, "style"),
+                style=None if style is None else uploaded_picture(style, "style"),
                 network=str(network),
                 size=size,
                 frame_rate=frame_rate,
@@ -235,7 +236,7 @@ def _video(make_painter: Callable[..., video.Painter]) -> Callable[..., FileData
                 video_tab.paint(
                     asked,
                     make_painter=make_painter,
-                    limits=video.STRANGERS,
+                    limits=reading.STRANGERS,
                     max_seconds=MAX_VIDEO_SECONDS,
                 )
             )
@@ -286,11 +287,19 @@ def uploaded(file: Any, what: str) -> str:
     return path
 
 
+def uploaded_picture(file: Any, what: str) -> str:
+    """As `uploaded`, of a picture, which may be as large as on the page."""
+    path = uploaded(file, what)
+    files.check_size(path, what)
+    return path
+
+
 def open_job(
     method: str, photo: FileData, style: FileData | None, options: Mapping[str, Any]
 ) -> runs.Job:
-    paths = [None if style is None else uploaded(style, "style")]
-    return runs.Job.open(method, runs.Request(uploaded(photo, "photo"), paths, [1.0], options))
+    paths = [None if style is None else uploaded_picture(style, "style")]
+    request = runs.Request(uploaded_picture(photo, "photo"), paths, [1.0], options)
+    return runs.Job.open(method, request)
 
 
 def png(job: runs.Job, result: np.ndarray, stopped_at: int | None = None) -> FileData:

@@ -25,6 +25,7 @@ except ImportError:  # Windows
 
 MAX_AGE = 3600.0  # s that a file lives at most
 SWEEP_EVERY = 300  # s
+MIN_FREE = 10**9  # bytes of the disk that uploads leave to results, and to everything else
 # What gradio's own delete_cache takes: it forgets the names of what it deletes, so it goes first;
 # it knows neither the folders nor the files that no component was given, so `sweep` follows.
 DELETE_CACHE = (SWEEP_EVERY, int(MAX_AGE) - 2 * SWEEP_EVERY)
@@ -90,6 +91,11 @@ def _alive(folder: Path) -> bool:
     except OSError:
         return True
     return False
+
+
+def disk_full() -> bool:
+    """Whether there is no room for an upload."""
+    return shutil.disk_usage(Path(tempfile.gettempdir())).free < MIN_FREE
 
 
 def sweep(folder: Path, max_age: float, kept: Set[Path] = frozenset()) -> None:

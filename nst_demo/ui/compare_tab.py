@@ -241,6 +241,11 @@ class Tab:
                 self.stop_button: gr.Button(visible=False),
             }
 
+        def refused(pending: Done) -> dict[Any, Any]:
+            """Quality's line is full: what is painted already is the comparison."""
+            done = Done(pending.asked, [tile for tile in pending.tiles if tile.full])
+            return self.finished(done) | {self.status: gr.HTML(visible=False)}
+
         def stop(request: gr.Request):
             stops.stop(str(request.session_hash))
             return gr.Button(interactive=False)
@@ -255,6 +260,7 @@ class Tab:
         ]  # fmt: skip
         fast = self.button.click(run, self.asked, outputs, **FAST_LINE, **line)
         slow = self.pending.change(run_slow, self.pending, outputs, **QUALITY_LINE, **line)
+        slow.failure(refused, self.pending, outputs, **QUICK)
         self.button.click(None, js=SHOW_GRID, **PRIVATE)
         self.runs = [fast, slow]
         self.stop_button.click(stop, None, self.stop_button, **QUICK)

@@ -29,6 +29,8 @@ from nst_demo import images
 from nst_demo.errors import StyleTransferError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+MAX_PICTURE = 15 * 2**20  # bytes of an uploaded picture
+MAX_CLIP = 40 * 2**20  # bytes of an uploaded clip: 20 s of 720p from a phone
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 SHOWN_BY_BROWSERS = {"JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF"}
 DISPLAY_SIZE = 1600  # px, long side of what the page shows; the download has every pixel
@@ -134,6 +136,19 @@ def download_name(photo: str | None, style: str | None) -> str:
     return f"{Path(photo or 'photo').stem[:60]}-{Path(style or 'style').stem[:60]}.png"
 
 
+def check_size(path: str, what: str) -> None:
+    """StyleTransferError for an uploaded picture over MAX_PICTURE, which is not opened."""
+    try:
+        size = os.path.getsize(path)
+    except OSError:  # told by who opens it
+        return
+    if size > MAX_PICTURE:
+        raise StyleTransferError(
+            f"The {what} {Path(path).name!r} has {size / 2**20:.1f} MB, at most "
+            f"{MAX_PICTURE >> 20} MB can be taken; save it smaller, or as a JPEG."
+        )
+
+
 def receive(path: str | None, what: str) -> str | None:
     """Check an upload; returns what the page can show: the upload itself, or a copy as WebP or PNG.
 
@@ -141,6 +156,7 @@ def receive(path: str | None, what: str) -> str | None:
     """
     if path is None:
         return None
+    check_size(path, what)
     picture = images.open_picture(path, what=what)
     with Image.open(path) as image:
         if image.format in SHOWN_BY_BROWSERS and image.mode in ("RGB", "RGBA", "L", "P", "LA", "1"):

@@ -25,10 +25,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from nst_demo.errors import StyleTransferError
 from nst_demo.ui import cache, files, preview, theme
 
-MAX_UPLOAD = 15 * 2**20  # bytes of one file
-MAX_FORM = MAX_UPLOAD + 100_000  # bytes of an upload request, which carries one file
+# Gradio has one limit for all uploads, that of clips; `files.check_size` holds pictures to theirs.
+MAX_UPLOAD = files.MAX_CLIP  # bytes of one file
+MAX_FORM = MAX_UPLOAD + 100_000  # bytes of an upload request
 MAX_JSON = 1_000_000  # bytes of any other: requests hold paths and numbers, no pictures
-MAX_MCP = 2 * MAX_UPLOAD  # bytes of a tool's call, which may hold pictures as data: URLs
+MAX_MCP = 2 * files.MAX_PICTURE  # bytes of a tool's call, which may hold pictures as data: URLs
 
 MAX_WAITING = 60  # events in one line (gradio's concurrency_id); more hear that we are busy
 MAX_WAITING_LONG = 8  # in a line of runs that take minutes
@@ -36,6 +37,9 @@ LONG_LINES = {"quality", "video"}
 # In the long lines together, running or waiting. One for each page and each program; several
 # pages may share an address, as the people of one school do.
 LONG_OF_SESSION, LONG_OF_PROGRAMS, LONG_OF_ADDRESS = 1, 1, 4
+TOO_LARGE = f"The file is over {MAX_UPLOAD >> 20} MB; save or export it smaller."
+NOT_INLINE = "The request is too large; upload files instead of writing them into it."
+DISK_FULL = "This demo's disk is full; please try again in an hour."
 BUSY = "This demo is busy: too many others are waiting. Please try again in a minute."
 ONE_AT_A_TIME = "You have a long run already; stop it, or wait until it has ended."
 
@@ -100,8 +104,10 @@ class Events:
         queue, session = blocks._queue, asked.get("session_hash")
         line = queue.event_queue_per_concurrency_id.get(fn.concurrency_id)
         long = fn.concurrency_id in LONG_LINES
+        program = fn.api_visibility == "public"
         if line and len(line.queue) >= (MAX_WAITING_LONG if long else MAX_WAITING):
-            return JSONResponse({"detail": BUSY}, 503)
+            # For a 503 gradio's page has words of its own, which do not say what to do.
+            return JSONResponse({"detail": BUSY}, 503 if program else 429)
         if not long:
             return None
         events = [e for e in queue.event_ids_to_events.values() if e.concurrency_id in LONG_LINES]
@@ -110,7 +116,7 @@ class Events:
         if (
             sum(e.session_hash == session for e in events) >= LONG_OF_SESSION
             or len(here) >= LONG_OF_ADDRESS
-            or (fn.api_visibility == "public" and len(programs) >= LONG_OF_PROGRAMS)
+            or (program and len(programs) >= LONG_OF_PROGRAMS)
         ):
             return JSONResponse({"detail": ONE_AT_A_TIME}, 429)
         return None
@@ -159,7 +165,7 @@ def address(scope: Scope) -> str:
 
 class BodyLimit:
     """ASGI middleware that refuses large bodies: gradio's max_file_size sees uploads only, so a
-    data: URL in the JSON of an event would pass it."""
+    data: URL in the JSON of an event would pass it. And uploads that there is no room for."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -170,10 +176,14 @@ class BodyLimit:
             return
         headers = dict(scope["headers"])
         form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
-        limit = MAX_FORM if form and scope["path"].rstrip("/").endswith("/upload") else MAX_JSON
+        upload = form and scope["path"].rstrip("/").endswith("/upload")
+        if upload and cache.disk_full():
+            await PlainTextResponse(DISK_FULL, 507)(scope, receive, send)
+            return
+        limit = MAX_FORM if upload else MAX_JSON
         if mcp() and scope["path"].startswith("/gradio_api/mcp/"):
             limit = MAX_MCP
-        refuse = PlainTextResponse(f"The request is over {limit} bytes.", status_code=413)
+        refuse = PlainTextResponse(TOO_LARGE if upload else NOT_INLINE, 413)
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > limit:
             await refuse(scope, receive, send)

@@ -223,11 +223,20 @@ class Tab:
     def connect_sources(self) -> None:
         for part in self.sources:
             connect_source(part)
+        self._check_start()
         self._tell_painter()
         for place, name in enumerate(controls.WEIGHTS):
             self.knobs[name].input(**self._blend(place))
         for part in self.styles:
             part.image.change(**self._blend())
+
+    def _check_start(self) -> None:
+        def take(path: str) -> str | None:
+            """A broken upload is told of in a toast, and goes."""
+            with runs.told():
+                return files.receive(path, "picture to start from")
+
+        self.start.upload(take, self.start, self.start, show_progress="hidden", **RECEIVE_LINE)
 
     def _tell_painter(self) -> None:
         alone = [name for name, method in METHODS.items() if not method.several]
@@ -433,7 +442,7 @@ class Tab:
             return gr.Button("Stopping …", interactive=False)
 
         def end() -> dict[Any, Any]:
-            """Also after an error: the page is ready for the next run."""
+            """Also where no run was begun: the page is ready for the next one."""
             return self.run_state("idle") | {self.continue_button: gr.Button(interactive=True)}
 
         def cancel() -> dict[Any, Any]:
@@ -456,7 +465,7 @@ class Tab:
         self.cancel_button.click(
             cancel, None, [self.status, *self.run_controls], cancels=started, **QUICK
         )
-        return [run.then(end, None, self.run_controls, **QUICK) for run in started]
+        return [connect_end(run, end, self.status, self.run_controls) for run in started]
 
     # ---- What the handlers take and send -------------------------------------------------------
 
@@ -575,6 +584,8 @@ def source(what: str, label: str, name: str, first: str | None = None, classes: 
     kind = "photo" if what == "photo" else "style"
     examples = files.list_examples(f"{kind}s", first or "")
     value = str(examples[0].path) if examples and first is not None else None
+    limit = f"(up to {files.MAX_PICTURE >> 20} MB)"
+    invitation = f"Drop a {kind} here\nor click to choose\n{limit}" if value else "Drop or click"
     with gr.Column(min_width=150, elem_classes=classes):
         image = files.PictureInput(
             value=value,
@@ -583,7 +594,7 @@ def source(what: str, label: str, name: str, first: str | None = None, classes: 
             sources=["upload"],
             buttons=[],
             height=220,
-            placeholder=f"Drop a {kind} here\nor click to choose" if value else "Drop or click",
+            placeholder=invitation,
             elem_id=name,
             elem_classes="picture",
         )
@@ -629,6 +640,15 @@ def connect_source(part: Source) -> None:
         show_progress_on=part.image,
         **RECEIVE_LINE,
     )
+
+
+def connect_end(run: Any, end: Callable[[], Any], status: gr.HTML, controls: list[Any]) -> Any:
+    """`end` gives what `controls` show after a run, also after one that the server refused: no
+    `then` follows that in gradio 6.31, but a `failure`."""
+    # In the browser, at once: where it was cancelled, the status says so after this.
+    run.failure(None, None, status, js="() => ''", **QUICK)
+    run.failure(end, None, controls, **QUICK)
+    return run.then(end, None, controls, **QUICK)
 
 
 def taker(what: str) -> Callable[..., tuple[Any, Any, Any]]:

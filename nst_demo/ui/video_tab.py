@@ -19,7 +19,7 @@ import gradio as gr
 import numpy as np
 from gradio.data_classes import FileData
 
-from nst_demo import images, video, weights
+from nst_demo import images, temporal, weights
 from nst_demo.errors import StyleTransferError
 from nst_demo.ui import chart, controls, files, preview, runs
 from nst_demo.ui.stylize_tab import (
@@ -28,10 +28,12 @@ from nst_demo.ui.stylize_tab import (
     PRIVATE,
     QUICK,
     RECEIVE_LINE,
+    connect_end,
     connect_source,
     picker,
     source,
 )
+from nst_demo.video import painting, reading
 
 CLIPS = files.EXAMPLES / "clips"
 FIRST_CLIP = CLIPS / "cat-pan.mp4"
@@ -55,7 +57,7 @@ SHOW_RESULT = """() => { if (window.innerWidth < 760)
   document.querySelector('#video-result')?.scrollIntoView({behavior: 'smooth', block: 'start'}) }"""
 
 FirstFrame = Callable[..., np.ndarray]
-MakePainter = Callable[..., video.Painter]
+MakePainter = Callable[..., painting.Painter]
 
 
 class ClipPlayer(gr.Video, metaclass=files._NoStubFile):
@@ -87,7 +89,7 @@ class Asked:
         style = self.network or Path(self.style or "style").stem
         return f"{Path(self.clip or 'clip').stem[:60]}-{style[:60]}{self.kind}"
 
-    def painter(self, make: MakePainter, smoothing: float | None = None) -> video.Painter:
+    def painter(self, make: MakePainter, smoothing: float | None = None) -> painting.Painter:
         styles = []
         if not self.network:
             runs.check_file(self.style, "style")
@@ -116,7 +118,7 @@ class Report:
     path: str | None = None
 
 
-def limits_text(limits: video.Limits, megabytes: float | None) -> str:
+def limits_text(limits: reading.Limits, megabytes: float | None) -> str:
     size = f", {megabytes:g} MB" if megabytes else ""
     return (
         f"GIF, MP4, MOV or WebM: up to {limits.seconds:g} s, {limits.frame_rate:g} frames a "
@@ -124,12 +126,12 @@ def limits_text(limits: video.Limits, megabytes: float | None) -> str:
     )
 
 
-def frame_html(clip: str, limits: video.Limits) -> str:
+def frame_html(clip: str, limits: reading.Limits) -> str:
     """A clip's first frame, for the page; StyleTransferError for a clip that is refused.
 
     The picture is part of the HTML: a file would be gone after an hour, also for who comes then.
     """
-    frame = images.encode(video.first_frame(clip, size=FRAME_SIZE, limits=limits), None, "JPEG")
+    frame = images.encode(reading.first_frame(clip, size=FRAME_SIZE, limits=limits), None, "JPEG")
     data = base64.b64encode(frame).decode("ascii")
     return f'<img alt="First frame of the clip" src="data:image/jpeg;base64,{data}">'
 
@@ -138,17 +140,17 @@ def frame_html(clip: str, limits: video.Limits) -> str:
 
 
 def preview_pair(
-    asked: Asked, *, make_painter: MakePainter, limits: video.Limits
+    asked: Asked, *, make_painter: MakePainter, limits: reading.Limits
 ) -> tuple[str, str]:
     """Paths of the clip's first frame and of its painting, at the size asked for."""
     asked.check()
-    frame = video.first_frame(str(asked.clip), size=asked.size or None, limits=limits)
+    frame = reading.first_frame(str(asked.clip), size=asked.size or None, limits=limits)
     painted = asked.painter(make_painter, smoothing=0.0)(frame)
     return files.display_file(frame, "frame"), files.display_file(painted, "painted")
 
 
 def paint(
-    asked: Asked, *, make_painter: MakePainter, limits: video.Limits, max_seconds: float
+    asked: Asked, *, make_painter: MakePainter, limits: reading.Limits, max_seconds: float
 ) -> Iterator[Report]:
     """Reports while the clip is painted; the last one has the result. Closing it leaves no file."""
     asked.check()
@@ -156,7 +158,7 @@ def paint(
     output = files.new_path(asked.name)
     done = False
     try:
-        steps = video.stylize_video(
+        steps = painting.stylize_video(
             str(asked.clip),
             output,
             asked.painter(make_painter),
@@ -185,7 +187,7 @@ def paint(
             files.remove(str(output))
 
 
-def running(step: video.Progress) -> Report:
+def running(step: painting.Progress) -> Report:
     left = f" · {runs.seconds_text(step.seconds_left)} left" if step.frame > 1 else ""
     note = f"Frame {step.frame} of {step.frames}{left}"
     return Report(note, " ".join(step.notes), progress=step.frame / step.frames)
@@ -197,13 +199,13 @@ def running(step: video.Progress) -> Report:
 def build(
     *,
     make_painter: MakePainter,
-    limits: video.Limits = video.STRANGERS,
+    limits: reading.Limits = reading.STRANGERS,
     max_seconds: float = runs.MAX_SECONDS,
     megabytes: float | None = None,
 ) -> Tab:
     """Lay out the tab in the current gr.Blocks, connect it, and return it.
 
-    make_painter: `video.painter`.
+    make_painter: `painting.painter`.
     limits, max_seconds: of a clip, and of painting it. megabytes: of an upload, to be told.
     """
     tab = Tab(limits, megabytes)
@@ -218,7 +220,7 @@ def build(
 class Tab:
     """The components of the tab, and which events they answer."""
 
-    def __init__(self, limits: video.Limits, megabytes: float | None) -> None:
+    def __init__(self, limits: reading.Limits, megabytes: float | None) -> None:
         with gr.Row(elem_classes="workspace"):
             with gr.Column(scale=5, min_width=320, elem_id="video-controls"):
                 self._lay_out_controls(limits, megabytes)
@@ -230,7 +232,7 @@ class Tab:
             *(self.strength, self.style_scale, self.smoothing),
         ]
 
-    def _lay_out_controls(self, limits: video.Limits, megabytes: float | None) -> None:
+    def _lay_out_controls(self, limits: reading.Limits, megabytes: float | None) -> None:
         with gr.Row(elem_classes="sources"):
             with gr.Column(min_width=150):
                 self.clip = gr.File(
@@ -268,7 +270,7 @@ class Tab:
             self.strength, self.style_scale = shared["strength"], shared["style_scale"]
             shared["keep_colors"].visible = False
             self.smoothing = gr.Slider(
-                0, 1, value=video.temporal.SMOOTHING, step=0.05, label="Smoothing",
+                0, 1, value=temporal.SMOOTHING, step=0.05, label="Smoothing",
                 info="How still the painting stands where the clip does; 0 for each frame by "
                 "itself.",
             )  # fmt: skip
@@ -299,7 +301,7 @@ class Tab:
 
     # ---- Events --------------------------------------------------------------------------------
 
-    def connect_sources(self, limits: video.Limits) -> None:
+    def connect_sources(self, limits: reading.Limits) -> None:
         def take(path: str | None, kept: str | None):
             """A clip that cannot be taken is told of, and the one before it comes back."""
             if path is None:
@@ -371,7 +373,7 @@ class Tab:
             }
 
         def end() -> dict[Any, Any]:
-            """Also after an error: the page is ready for the next run."""
+            """Also where no run was begun: the page is ready for the next one."""
             return {
                 self.button: gr.Button("Paint the clip", interactive=True),
                 self.cancel_button: gr.Button(visible=False),
@@ -387,7 +389,7 @@ class Tab:
         self.button.click(None, js=SHOW_RESULT, **PRIVATE)
         waiting = self.button.click(begin, None, [self.status, *state], **QUICK)
         started = waiting.then(run, self.asked, outputs, show_progress="hidden", **VIDEO_LINE)
-        started.then(end, None, state, **QUICK)
+        connect_end(started, end, self.status, state)
         self.cancel_button.click(cancel, None, [self.status, *state], cancels=started, **QUICK)
 
     # ---- What the handlers send ----------------------------------------------------------------
@@ -417,7 +419,7 @@ if __name__ == "__main__":
     from nst_demo.ui import backend, theme
 
     with gr.Blocks() as demo:
-        build(make_painter=video.painter)
+        build(make_painter=painting.painter)
     backend.warm_up()
     demo.launch(
         theme=theme.build_theme(), css_paths=theme.CSS, ssr_mode=False, server_port=7863,

@@ -15,16 +15,18 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from gradio.data_classes import ImageData
 
-from nst_demo import images, video
+from nst_demo import images
 from nst_demo.errors import StyleTransferError
-from nst_demo.ui import controls, files, runs
+from nst_demo.ui import controls, files, preview, runs
 from nst_demo.ui.stylize_tab import FIRST_STYLE, PRIVATE, QUICK
+from nst_demo.video import painting
 
 SIZES = (256, 320)  # px, long side of what is painted
 SECONDS = 60  # of one stream; press the button again for more
@@ -35,9 +37,19 @@ VISITORS = 32  # whose painters are kept
 SMOOTHING = 0.6
 QUALITY = 88  # of the JPEG that is sent back
 STREAM_LINE: dict[str, Any] = PRIVATE | {"concurrency_id": "webcam", "concurrency_limit": 4}
+SCRIPT = Path(__file__).with_suffix(".js")
 ABOUT = f"""
-<p>Allow the camera in your browser and press <b>Record</b>. Pictures are painted as they come, for
-up to {SECONDS} s at a time, and none is kept: not on this server, not anywhere.</p>
+<p>For up to {SECONDS} s at a time. Pictures are painted in memory and sent back to you alone: none
+is kept, not on this server, not anywhere.</p>
+"""
+EMPTY = f"""
+<div class="empty-result"><div>
+{preview.example_html()}
+<h2>You appear here, painted live</h2>
+<p>Allow the camera and press <b>Record</b>: you are painted as you move, and no picture is
+kept.</p>
+<p class="trouble" role="alert"></p>
+</div></div>
 """
 
 
@@ -60,7 +72,7 @@ class Stream:
     began: float
     last: float
     settings: tuple[str, float] | None = None
-    painter: video.Painter | None = None
+    painter: painting.Painter | None = None
 
 
 class Streams:
@@ -69,12 +81,12 @@ class Streams:
     Gradio's time_limit counts the seconds of work only, and a place is held for all of them.
     """
 
-    def __init__(self, make_painter: Callable[..., video.Painter]):
+    def __init__(self, make_painter: Callable[..., painting.Painter]):
         self._make = make_painter
         self._kept: OrderedDict[str, Stream] = OrderedDict()
         self._guard = threading.Lock()
 
-    def painter(self, session: str, style: str, strength: float) -> video.Painter:
+    def painter(self, session: str, style: str, strength: float) -> painting.Painter:
         """StyleTransferError when the visitor's time is up."""
         stream = self._seen(session, time.monotonic())
         if stream.painter is None or stream.settings != (style, strength):
@@ -117,10 +129,10 @@ def encoded(rgb: np.ndarray) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def build(*, make_painter: Callable[..., video.Painter]) -> Tab:
+def build(*, make_painter: Callable[..., painting.Painter]) -> Tab:
     """Lay out the tab in the current gr.Blocks, connect it, and return it.
 
-    make_painter: `video.painter`.
+    make_painter: `painting.painter`.
     """
     tab = Tab()
     tab.connect(Streams(make_painter))
@@ -169,6 +181,12 @@ class Tab:
                     elem_classes="cards",
                 )
             with gr.Column(scale=6, min_width=300, elem_id="webcam-result"):
+                gr.HTML(  # until the first painting, see style.css
+                    EMPTY,
+                    js_on_load=SCRIPT.read_text("utf-8"),
+                    padding=False,
+                    elem_id="webcam-empty",
+                )
                 self.painted = Camera(
                     label="Painted live",
                     interactive=False,
@@ -206,6 +224,6 @@ if __name__ == "__main__":
     from nst_demo.ui import backend, theme
 
     with gr.Blocks() as demo:
-        build(make_painter=video.painter)
+        build(make_painter=painting.painter)
     backend.warm_up()
     demo.launch(theme=theme.build_theme(), css_paths=theme.CSS, ssr_mode=False, server_port=7863)

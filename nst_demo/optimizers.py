@@ -64,42 +64,49 @@ def lbfgs(
     first_step: float = 1e-2,
     armijo: float = 1e-4,
     max_step: float = 0.5,
+    patience: int = 10,
 ) -> Iterator[Evaluation]:
-    """Limited-memory BFGS with a backtracking line search; yields every evaluation, without end.
+    """Limited-memory BFGS with a non-monotone line search; yields every evaluation, without end.
 
-    Liu & Nocedal 1989. With a good Hessian estimate the unit step is nearly always accepted, so a
-    step costs one evaluation; a step that does not lower the loss enough (Armijo) is shortened by
-    quadratic interpolation. Where even that fails, the memory is dropped and the search goes on
-    along the gradient. Ends (the generator returns) where no descent is found there either.
+    Liu & Nocedal 1989; the search by Grippo, Lampariello & Lucidi 1986. With a good Hessian
+    estimate the unit step is nearly always accepted, so a step costs one evaluation. It may raise
+    the loss, but has to stay (Armijo) below the largest of the last `patience` losses; else it is
+    shortened by quadratic interpolation. A search that lets no step raise the loss needs several
+    evaluations a step in the kinks of a ReLU network, learns from ever shorter steps, and gets
+    stuck: see `bench.gatys`. Where no length will do, the memory is dropped and the search goes on
+    along the gradient. Ends (the generator returns) where no descent is found there either, or
+    none in the last `patience` steps.
 
     Args:
         evaluate: x -> (loss, gradient); a loss that is not finite counts as too long a step.
         start: float32 array of any shape.
         memory: pairs kept.
         first_step: largest change of an element in the first step, in units of x.
-        max_step: largest change of an element in any step, in units of x.
+        max_step: largest change of an element in any step, in units of x; larger ones are cut.
+        patience: how many losses a new one is held against; 1 for a loss that never rises.
     """
     x = start.astype(np.float32)
     loss, gradient = evaluate(x)
     yield Evaluation(x, loss, gradient)
-    hessian = _InverseHessian(memory)
+    hessian, losses = _InverseHessian(memory), deque([loss], maxlen=patience)
     while np.any(gradient):
         steepest = not hessian.pairs
-        direction = -gradient if steepest else -hessian.times(gradient)
+        if steepest:
+            direction = gradient * np.float32(-first_step / np.abs(gradient).max())
+        else:
+            direction = np.clip(-hessian.times(gradient), -max_step, max_step)
         slope = _dot(direction, gradient)
         if not slope < 0:
             if steepest:  # gradients so small that their squares vanish, or NaN
                 return
             hessian.pairs.clear()
             continue
-        longest = float(np.abs(direction).max())
-        scale = first_step / longest if steepest else min(1.0, max_step / longest)
-        accepted = None
+        accepted, scale = None, 1.0
         for _ in range(8):
             trial = x + np.float32(scale) * direction
             trial_loss, trial_gradient = evaluate(trial)
             yield Evaluation(trial, trial_loss, trial_gradient)
-            if np.isfinite(trial_loss) and trial_loss <= loss + armijo * scale * slope:
+            if np.isfinite(trial_loss) and trial_loss <= max(losses) + armijo * scale * slope:
                 accepted = trial
                 break
             excess = trial_loss - loss - scale * slope
@@ -112,6 +119,9 @@ def lbfgs(
             continue
         hessian.update(accepted - x, trial_gradient - gradient)
         x, loss, gradient = accepted, trial_loss, trial_gradient
+        losses.append(loss)
+        if len(losses) == patience > 1 and max(losses) == min(losses):
+            return
 
 
 def rate_at(step: int, learning_rate: float, decay: float, decay_steps: int) -> float:

@@ -130,6 +130,24 @@ def test_lbfgs_gives_up_when_the_gradient_points_uphill():
     assert best(evaluations).loss == 3
 
 
+def kinked(x):
+    """A valley whose walls are kinked, as a ReLU network's loss is."""
+    ridge = 20 * (x[1:] - x[:-1] ** 2)
+    loss = np.abs(ridge).sum() + np.sum((1 - x) ** 2)
+    gradient = -2 * (1 - x.astype("float64"))
+    gradient[1:] += 20 * np.sign(ridge)
+    gradient[:-1] -= 40 * np.sign(ridge) * x[:-1]
+    return float(loss), gradient.astype("float32")
+
+
+def test_patience_does_not_get_stuck_in_kinks():
+    start = np.full(6, -0.5, "float32")
+    strict, patient = (
+        best(run(optimizers.lbfgs(kinked, start, patience=p), 300)).loss for p in (1, 10)
+    )
+    assert patient < strict
+
+
 def test_adam_takes_the_papers_steps():
     """arXiv 1412.6980, algorithm 1, in float64."""
     scale = np.array([1.0, -3.0, 0.2, 50.0])

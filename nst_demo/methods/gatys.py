@@ -35,7 +35,7 @@ import numpy as np
 
 from nst_demo import backbones, images, models, optimizers, recipes
 from nst_demo.blending import normalised_weights
-from nst_demo.errors import StyleTransferError, check_range
+from nst_demo.errors import StyleTransferError, check_choice, check_range
 from nst_demo.objective import CELL, Objective, Structure, Weights, grid, smallest_tile
 from nst_demo.recipes import Recipe
 from nst_demo.steps import Step
@@ -129,10 +129,8 @@ class Options:
         check_range("style_scale", self.style_scale, 1 / LARGEST_STYLE_SCALE, LARGEST_STYLE_SCALE)
         for name, choices in (("init", recipes.Init), ("optimizer", recipes.Optimizer)):
             value = getattr(self, name)
-            if value is not None and value not in get_args(choices):
-                raise StyleTransferError(
-                    f"The {name} is {value!r}; choose one of {', '.join(get_args(choices))}."
-                )
+            if value is not None:
+                check_choice(name, value, get_args(choices))
         settings = self.settings
         backbones.architecture(settings.backbone)
         if settings.content_weight == 0 and settings.style_weight == 0:

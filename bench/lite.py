@@ -8,15 +8,15 @@ shipped), the error |map(f) - t| / |t| is measured on the second, mean over its 
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from bench.measure import report
 from nst_demo import backbones, images
+from nst_demo.training.distill import LinearFit
 from nst_demo.training.teachers import Teacher
-
-RIDGE = 1e-6  # keeps the fit stable where channels are nearly dependent
 
 
 def pictures(folder: Path, limit: int):
@@ -25,28 +25,13 @@ def pictures(folder: Path, limit: int):
         yield images.open_picture(file).rgb[None]
 
 
-def with_one(features: np.ndarray) -> np.ndarray:
-    """(1, h, w, C) -> (h w, C + 1) with a column of ones for the bias."""
-    flat = np.asarray(features, "float64").reshape(-1, features.shape[-1])
-    return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
-
-
 def fit_maps(student, teacher, folder: Path, limit: int) -> dict[str, np.ndarray]:
-    left: dict[str, np.ndarray] = {}
-    right: dict[str, np.ndarray] = {}
+    fits: dict[str, LinearFit] = defaultdict(LinearFit)
     for picture in pictures(folder, limit):
         targets = teacher(picture)
         for layer, features in student(picture).items():
-            x = with_one(features)
-            y = np.asarray(targets[layer], "float64").reshape(len(x), -1)
-            left[layer] = left.get(layer, 0.0) + x.T @ x
-            right[layer] = right.get(layer, 0.0) + x.T @ y
-    return {
-        layer: np.linalg.solve(
-            matrix + RIDGE * np.trace(matrix) / len(matrix) * np.eye(len(matrix)), right[layer]
-        )
-        for layer, matrix in left.items()
-    }
+            fits[layer].add(features, targets[layer])
+    return {layer: fit.solve() for layer, fit in fits.items()}
 
 
 def main() -> None:
@@ -64,7 +49,7 @@ def main() -> None:
         targets = teacher(picture)
         for layer, features in student(picture).items():
             target = np.asarray(targets[layer], "float64").reshape(-1, targets[layer].shape[-1])
-            guess = with_one(features) @ maps[layer]
+            guess = LinearFit.apply(maps[layer], features)
             errors[layer].append(float(np.linalg.norm(guess - target) / np.linalg.norm(target)))
     report(
         "lite",

@@ -34,7 +34,7 @@ LITE_STEPS=${LITE_STEPS:-40000}
 ADAIN_STEPS=${ADAIN_STEPS:-60000}
 STYLE_STEPS=${STYLE_STEPS:-8000}
 LITE_FLAGS=${LITE_FLAGS:-} # passed on, such as --seed 1
-ADAIN_FLAGS=${ADAIN_FLAGS:-}
+ADAIN_FLAGS=${ADAIN_FLAGS:---shown $((BATCH / 2))} # VGG19 itself costs more than all else
 PART=15000000 # bytes of a part of state.tar
 
 usage() {

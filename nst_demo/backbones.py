@@ -4,7 +4,7 @@ All three answer to the layer names of `keras.applications` (`block1_conv1` ... 
 far as each goes), take RGB in [0, 1] and do their own preprocessing, so nobody else needs to know
 about BGR or 103.939. Features are taken after the ReLU, as in every style-transfer paper.
 
-`lite` has VGG19's layout at a quarter of its channels (16 times fewer multiplications). It is
+`lite` has VGG19's layout at about a quarter of its channels (15 times fewer multiplications). It is
 distilled from VGG19 by `nst_demo.training.distill`.
 """
 
@@ -18,17 +18,21 @@ from pathlib import Path
 import keras
 
 from nst_demo import weights
-from nst_demo.errors import StyleTransferError
+from nst_demo.errors import StyleTransferError, check_choice
 
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Channels and number of 3x3 convolutions in each block; 2x2 max-pooling between blocks."""
+    """Channels and number of 3x3 convolutions in each block; 2x2 max-pooling between blocks.
+
+    `wider`: layers with more channels than their block, as (layer, channels).
+    """
 
     channels: tuple[int, ...]
     convolutions: tuple[int, ...]
+    wider: tuple[tuple[str, int], ...] = ()
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -56,7 +60,7 @@ class Architecture:
 
     def width(self, layer: str) -> int:
         """Channels of a layer."""
-        return self.channels[_block(layer) - 1]
+        return dict(self.wider).get(layer, self.channels[_block(layer) - 1])
 
 
 def _block(layer: str) -> int:
@@ -69,7 +73,11 @@ def stride(layer: str) -> int:
 
 
 ARCHITECTURES = {
-    "lite": Architecture((16, 32, 64, 128, 128), (2, 2, 4, 4, 1)),
+    "lite": Architecture(
+        (16, 32, 64, 128, 128),
+        (2, 2, 4, 4, 1),
+        wider=(("block1_conv1", 24), ("block2_conv1", 40)),  # else they hold too little of VGG19's
+    ),
     "vgg16": Architecture((64, 128, 256, 512, 512), (2, 2, 3, 3, 3)),
     "vgg19": Architecture((64, 128, 256, 512, 512), (2, 2, 4, 4, 4)),
 }
@@ -103,10 +111,7 @@ class EdgePadding(keras.layers.Layer):
 
 
 def architecture(name: str) -> Architecture:
-    if name not in ARCHITECTURES:
-        raise StyleTransferError(
-            f"There is no backbone called {name!r}; choose one of {', '.join(ARCHITECTURES)}."
-        )
+    check_choice("backbone", name, ARCHITECTURES)
     return ARCHITECTURES[name]
 
 
@@ -144,23 +149,20 @@ def build_network(shape: Architecture, preprocessing: str, name: str) -> keras.M
         x = keras.layers.Rescaling(2.0, -1.0, name="preprocessing", dtype="float32")(image)
         x = EdgePadding(name="edge_padding", dtype="float32")(x)
     features = {}
-    for block, (channels, count) in enumerate(
-        zip(shape.channels, shape.convolutions, strict=True), 1
-    ):
-        if block > 1:
+    for layer in shape.layers:
+        block = _block(layer)
+        if block > 1 and layer.endswith("_conv1"):
             x = keras.layers.MaxPooling2D(name=f"block{block - 1}_pool")(x)
-        for conv in range(1, count + 1):
-            layer = f"block{block}_conv{conv}"
-            first = preprocessing != "vgg" and not features
-            x = keras.layers.Conv2D(
-                channels,
-                3,
-                padding="valid" if first else "same",
-                activation="relu",
-                kernel_initializer="he_normal",
-                name=layer,
-            )(x)
-            features[layer] = x
+        first = preprocessing != "vgg" and not features
+        x = keras.layers.Conv2D(
+            shape.width(layer),
+            3,
+            padding="valid" if first else "same",
+            activation="relu",
+            kernel_initializer="he_normal",
+            name=layer,
+        )(x)
+        features[layer] = x
     return keras.Model(image, features, name=name)
 
 

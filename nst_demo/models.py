@@ -16,7 +16,7 @@ import re
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -129,14 +129,16 @@ def _multiplies_bfloat16() -> bool:
     return not words.isdisjoint(BFLOAT16_CPU_FLAGS)
 
 
-@contextmanager
-def fast_arithmetic() -> Iterator[None]:
-    """Networks built inside keep float32 weights, and compute in `precision`.
+def fast_arithmetic() -> AbstractContextManager[None]:
+    """Networks built inside keep float32 weights, and compute in `precision`."""
+    return arithmetic("mixed_bfloat16" if precision() == "bfloat16" else "float32")
 
-    Keras' policy is global, but of this thread only.
-    """
+
+@contextmanager
+def arithmetic(chosen: str) -> Iterator[None]:
+    """Networks built inside have this policy of Keras; it is global, but of this thread only."""
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16" if precision() == "bfloat16" else "float32")
+    keras.config.set_dtype_policy(chosen)
     try:
         yield
     finally:

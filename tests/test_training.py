@@ -817,6 +817,74 @@ def test_fewer_crops_than_a_step_takes_are_refused(tmp_path, pictures, teacher, 
         train(*pictures, [teacher], tmp_path / "o.weights.h5", options, crops=3)
 
 
+def test_disturbed_crops_keep_what_they_should(picture):
+    """Grain is of mean 0; a texture comes from the other, the coarse shape from the crop."""
+    rng = np.random.default_rng(0)
+    grey = np.full((64, 64, 3), 128, "uint8")
+    grains = [distill.grainy(rng, grey).astype("float32") for _ in range(6)]
+    assert all(grain.std() > 3 for grain in grains)
+    assert abs(np.mean(grains) - 128) < 12
+    stripes = np.zeros((64, 64, 3), "uint8")
+    stripes[:, ::2] = 255
+    halves = np.repeat(np.repeat([[60, 200]], 32, axis=1), 64, axis=0)[..., None].repeat(3, 2)
+    changed = 0
+    for _ in range(8):
+        textured = distill.textured(rng, halves.astype("uint8"), stripes).astype("float32")
+        assert textured.dtype == np.float32
+        left, right = textured[:, :24].mean(), textured[:, 40:].mean()
+        assert left < right - 20
+        changed += np.abs(np.diff(textured[:, :24], axis=1)).mean() > 20
+    assert 0 < changed < 8  # at cells of one pixel there is no texture below them
+
+
+def test_every_sixth_crop_is_led_to_a_style_by_lite(pictures, monkeypatch, tiny_backbone):
+    asked = []
+
+    def stylize(photo, styles, options):
+        asked.append((photo, styles[0], options))
+        return 1 - photo
+
+    monkeypatch.setattr(distill.gatys, "stylize", stylize)
+    folders = [data.PictureFolder(folder, 64) for folder in pictures]
+    rng = np.random.default_rng(0)
+    crops = [distill._picture(rng, folders, 64, index) for index in range(24)]
+    assert len(asked) == 4
+    for index, (photo, style, options) in zip((10, 11, 22, 23), asked, strict=True):
+        np.testing.assert_array_equal(crops[index], np.round((1 - photo) * 255))
+        assert photo.shape == style.shape == (64, 64, 3)
+        assert 8 <= options.iterations <= distill.OPTIMISED
+        assert options.settings.backbone == "lite"
+    assert len({options.seed for _, _, options in asked}) == 4
+
+
+def test_a_linear_fit_finds_the_map():
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=(3, 5)), rng.normal(size=5)
+    fit = distill.LinearFit()
+    for shape in ((2, 4, 6, 3), (1, 3, 3, 3)):
+        features = rng.normal(size=shape).astype("float32")
+        fit.add(features, features @ kernel + bias)
+    np.testing.assert_allclose(fit.solve(), np.vstack([kernel, bias]), rtol=1e-4, atol=1e-4)
+    found = fit.apply(fit.solve(), features)
+    np.testing.assert_allclose(found, (features @ kernel + bias).reshape(9, 5), atol=1e-4)
+
+
+def test_the_maps_start_as_the_best_for_the_student(teacher, crops):
+    full = backbones.build_network(
+        backbones.Architecture((4, 4, 4, 4, 4), (1, 1, 1, 1, 1)), "unit", "full"
+    )
+    sample = crops, dict(teachers.Teacher([teacher], distill.STORED)(crops))
+    model = distill.Distillation(full, teachers.Teacher([teacher], [distill.COMPUTED]), sample)
+    fresh = float(model.compute_loss(x=sample, y_pred=model(sample)))
+    model.fit_maps(sample)
+    best = float(model.compute_loss(x=sample, y_pred=model(sample)))
+    assert best < 0.7 * fresh
+    for found in model.maps.values():
+        kernel, bias = found.get_weights()
+        found.set_weights([1.02 * kernel, bias])
+    assert float(model.compute_loss(x=sample, y_pred=model(sample))) > best
+
+
 def test_a_fresh_student_has_normalised_activations(student, crops):
     distill.normalise_activations(student, crops)
     convolution = student.get_layer("block2_conv1")

@@ -7,7 +7,9 @@ CPU, and departs from the paper where that made it faster or better:
 - Its own encoder is trained along with the decoder (the paper uses VGG19 up to relu4_1).
 - AdaIN acts at 1/16, 1/8 and 1/4 resolution; the latter two are skip connections that keep detail.
 - The style's moments, the *style code*, also steer the decoder's layers, through a small
-  perceptron (as the conditional instance normalisation of arXiv 1610.07629 and 1705.06830).
+  perceptron: they scale and shift what a layer gives (as the conditional instance normalisation of
+  arXiv 1610.07629 and 1705.06830), and say in which shares its kernel is mixed from a few learnt
+  ones (arXiv 1912.03458), so that styles differ in their strokes and not in colours alone.
 - Strength (§7.1 of the paper) and blends of styles (§7.2) interpolate codes, not feature maps, so
   they cost next to nothing; the decoder is trained to give back a photo from its own code.
 - A large picture is painted at two sizes, so that its strokes are as large as a small one's and its

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -179,7 +178,7 @@ def train(
         network = adain.AdaINNetwork()
         network.build()
         if output.exists():
-            _load(network, output)
+            files.load_weights(network, output)
         run.folder.mkdir(parents=True, exist_ok=True)
         folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
         stores = _stores(folders, loss_networks, run, crops)
@@ -281,15 +280,3 @@ def preview_decoder(model: DecoderTraining, batches: data.CropBatches, path: Pat
         return model.decoder(adain_published.adain(model.encoder(content)[last], *moments))
 
     _sheet(paint, batches, path, slice(None))
-
-
-def _load(network: adain.AdaINNetwork, path: Path) -> None:
-    try:
-        with warnings.catch_warnings():
-            # Where a whole list of layers is missing in the file, Keras only warns.
-            warnings.filterwarnings("error", category=UserWarning)
-            network.load_weights(path)
-    except (OSError, ValueError, UserWarning) as error:
-        raise StyleTransferError(
-            f"{path} holds no weights of this network; give another name or delete it."
-        ) from error

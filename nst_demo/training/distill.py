@@ -19,7 +19,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from nst_demo import backbones, images, losses
+from nst_demo import backbones, images, losses, models
+from nst_demo.methods import gatys
 from nst_demo.training import data, files, loop
 from nst_demo.training.store import Store, StoredBatches
 from nst_demo.training.teachers import Teacher
@@ -27,40 +28,70 @@ from nst_demo.training.teachers import Teacher
 # One convolution, with features larger than all others together: cheaper computed than read.
 COMPUTED = "block1_conv1"
 CROPS = 2400
+OPTIMISED = 40  # evaluations, at most
 STORED = tuple(layer for layer in backbones.STYLE_LAYERS if layer != COMPUTED)
 # Alike, the shallow layers with their small errors would be the last to be learnt.
 LAYER_WEIGHTS = dict(zip(backbones.STYLE_LAYERS, (3.0, 1.5, 1.5, 1.0, 1.0), strict=True))
 
 
-def disturb(rng: np.random.Generator, crop: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """`crop` as no camera sees it, uint8 (side, side, 3): with grain, or with `other`'s texture.
+def grainy(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
+    """`crop`, uint8 (side, side, 3), with grain from single pixels to coarse blotches."""
+    side, cell = len(crop), _cell(rng)
+    grain = rng.normal(0.0, rng.uniform(0.03, 0.25), (side // cell, side // cell, 3))
+    return _uint8(crop / 255.0 + images.resize(grain.astype("float32"), side, side))
 
-    Half-done pictures of an optimisation are of this kind. A student that was never shown any is
-    led into what only it takes for the style, or for the photo.
-    """
-    side = len(crop)
-    cell = int(2 ** rng.integers(5))  # px: from single pixels to coarse blotches
-    picture = crop.astype("float32") / 255.0
+
+def textured(rng: np.random.Generator, crop: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """`crop` with `other`'s texture in place of its own."""
+    side, cell = len(crop), _cell(rng)
 
     def coarse(image: np.ndarray) -> np.ndarray:
-        small = images.resize(image, side // cell, side // cell)
-        return images.resize(small, side, side)
+        return images.resize(images.resize(image, side // cell, side // cell), side, side)
 
-    if rng.random() < 0.5:
-        grain = rng.normal(0.0, rng.uniform(0.03, 0.25), (side // cell, side // cell, 3))
-        picture = picture + images.resize(grain.astype("float32"), side, side)
-    else:
-        texture = other.astype("float32") / 255.0
-        picture = coarse(picture) + rng.uniform(0.5, 1.5) * (texture - coarse(texture))
+    picture, texture = (part.astype("float32") / 255.0 for part in (crop, other))
+    return _uint8(coarse(picture) + rng.uniform(0.5, 1.5) * (texture - coarse(texture)))
+
+
+def optimised(rng: np.random.Generator, crop: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """`crop` on its way to `other`'s style, led by the packaged `lite`: it is shown where it errs.
+
+    Cf. Ross, Gordon & Bagnell, "A reduction of imitation learning ...", arXiv 1011.0686: a student
+    has to learn on what its own decisions lead to.
+    """
+    options = gatys.Options(
+        iterations=int(rng.integers(8, OPTIMISED + 1)),
+        content_weight=float(10 ** rng.uniform(-1, 1)),
+        init="content" if rng.random() < 0.5 else "content+noise",
+        seed=int(rng.integers(2**31)),
+    )
+    photo, style = (part.astype("float32") / 255.0 for part in (crop, other))
+    with models.arithmetic("float32"):  # as in quality mode, whatever the training computes in
+        return _uint8(gatys.stylize(photo, [style], options))
+
+
+def _cell(rng: np.random.Generator) -> int:
+    """px: 1, 2, ... 16"""
+    return int(2 ** rng.integers(5))
+
+
+def _uint8(picture: np.ndarray) -> np.ndarray:
     return np.round(np.clip(picture, 0.0, 1.0) * 255.0).astype("uint8")
 
 
 def _picture(rng, folders: Sequence[data.PictureFolder], side: int, index: int) -> np.ndarray:
-    """Crops of the folders in turn, every other round of them disturbed."""
-    own, other = folders[index % len(folders)], folders[(index + 1) % len(folders)]
-    crop = own.crop(rng, side)
-    if index // len(folders) % 2:
-        crop = disturb(rng, crop, other.crop(rng, side))
+    """Crops of the folders in turn, half of them as no camera sees them.
+
+    Half-done pictures of an optimisation are of this kind. A student that was never shown any is
+    led into what only it takes for the style, or for the photo.
+    """
+    own, other = (folders[(index + i) % len(folders)] for i in range(2))
+    crop, kind = own.crop(rng, side), index // len(folders) % 6
+    if kind == 3:
+        return grainy(rng, crop)
+    if kind == 4:
+        return textured(rng, crop, other.crop(rng, side))
+    if kind == 5:
+        return optimised(rng, crop, other.crop(rng, side))
     return crop
 
 
@@ -81,6 +112,38 @@ def normalise_activations(network: keras.Model, pictures: np.ndarray) -> None:
         mean, deviation = found.mean(axis=(0, 1, 2)), found.std(axis=(0, 1, 2)) + 1e-5
         layer.set_weights([kernel / deviation, -mean / deviation])
         x = ops.relu((x - mean) / deviation)
+
+
+class LinearFit:
+    """The linear map with bias from features (..., C) to targets (..., D), by least squares."""
+
+    RIDGE = 1e-6  # keeps the fit stable where channels are nearly dependent
+
+    def __init__(self):
+        self.left: Any = 0.0
+        self.right: Any = 0.0
+
+    def add(self, features: Any, targets: Any) -> None:
+        """More to fit to."""
+        x = self._with_one(features)
+        self.left = self.left + x.T @ x
+        self.right = self.right + x.T @ np.asarray(targets, "float64").reshape(len(x), -1)
+
+    def solve(self) -> np.ndarray:
+        """(C + 1, D): the bias is the last row."""
+        size = len(self.left)
+        ridge = self.RIDGE * np.trace(self.left) / size * np.eye(size)
+        return np.linalg.solve(self.left + ridge, self.right)
+
+    @classmethod
+    def apply(cls, solved: np.ndarray, features: Any) -> np.ndarray:
+        """(positions, D)"""
+        return cls._with_one(features) @ solved
+
+    @staticmethod
+    def _with_one(features: Any) -> np.ndarray:
+        flat = np.asarray(features, "float64").reshape(-1, features.shape[-1])
+        return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
 
 
 class Distillation(keras.Model):
@@ -110,6 +173,17 @@ class Distillation(keras.Model):
     def build(self, input_shape=None):
         """Its layers are built by the first call."""
         self.built = True
+
+    def fit_maps(self, sample) -> None:
+        """The maps that are best for the student as it is: bad ones would lead it astray first."""
+        features, targets = self.student(sample[0]), self.targets(sample)
+        for layer, found in self.maps.items():
+            fit = LinearFit()
+            fit.add(
+                *(ops.convert_to_numpy(ops.cast(f[layer], "float32")) for f in (features, targets))
+            )
+            solved = fit.solve() / self.scales[layer]
+            found.set_weights([solved[None, None, :-1], solved[-1]])
 
     def targets(self, batch):
         crops, stored = batch
@@ -161,12 +235,13 @@ def distill(
     run: loop.RunOptions,
     crops: int = CROPS,
 ) -> None:
-    """Trains `lite` on crops of photos and paintings; writes its weights to `output`.
+    """Trains `lite` from the checkpoint in `run.folder`, or the weights in `output`, or afresh.
 
     Args:
         photos, styles: folders of pictures; the crops are half of one, half of the other, since
             the network must see both as VGG19 does.
         teachers: backbone names or `.npz` files, see `teachers.Teacher`.
+        output: the `.weights.h5` to write; float16.
         crops: how many; at 192 px each takes 3.8 MB in `run.folder`.
     """
     data.check_crops(crops, run.batch)
@@ -187,9 +262,13 @@ def _distill(photos, styles, teachers, output: Path, run: loop.RunOptions, crops
 
     (sample,) = StoredBatches([store], min(32, crops), 0, 1, run.seed)[0]
     student = backbones.build("lite")
-    normalise_activations(student, sample[0])
+    if output.exists():
+        files.load_weights(student, output)
+    else:
+        normalise_activations(student, sample[0])
     model = Distillation(student, Teacher(teachers, [COMPUTED]), sample)
     model(sample)
+    model.fit_maps(sample)
     balanced = backbones.build("lite")
 
     def export() -> None:

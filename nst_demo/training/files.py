@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from nst_demo.errors import StyleTransferError
@@ -78,3 +80,16 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
             np.savez(file, allow_pickle=False, **arrays)
 
     replace(path, write)
+
+
+def load_weights(network: keras.Model, path: Path) -> None:
+    """Into a built `network`; StyleTransferError where the file holds another's."""
+    try:
+        with warnings.catch_warnings():
+            # Where a whole list of layers is missing in the file, Keras only warns.
+            warnings.filterwarnings("error", category=UserWarning)
+            network.load_weights(path)
+    except (OSError, ValueError, UserWarning) as error:
+        raise StyleTransferError(
+            f"{path} holds no weights of this network; give another name or delete it."
+        ) from error

@@ -402,7 +402,7 @@ def test_large_strokes_come_from_a_smaller_painting_and_detail_from_the_full_one
     one, other = (
         x - strokes.resized(strokes.resized(x, (53, 80)), (160, 240)) for x in (full, both)
     )
-    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.85
 
 
 def test_strokes_grow_with_the_picture_and_with_the_scale(monkeypatch, picture):

@@ -322,7 +322,7 @@ BAD = {
     "folder missing": ((*PHOTO_AND_STYLE, "-o", "gone/out.png"), "'gone' does not exist"),
     "output is a folder": ((*PHOTO_AND_STYLE, "-o", "folder.png"), "is a folder"),
     "suffix": ((*PHOTO_AND_STYLE, "-o", "out.xyz"), "'out.xyz'; end the name in .png"),
-    "method": ((*PHOTO_AND_STYLE, "-o", "out.png", "--method", "magic"), "no method 'magic'"),
+    "method": ((*PHOTO_AND_STYLE, "-o", "out.png", "--method", "magic"), "method is 'magic'"),
     "two styles for one": (
         (*PHOTO_AND_STYLE, "style.png", "-o", "out.png", "--method", "magenta"),
         "'magenta' takes one style, not 2",
@@ -350,9 +350,9 @@ BAD = {
     ),
     "backbone": (
         (*PHOTO_AND_STYLE, "-o", "out.png", "--method", "gatys", "--backbone", "resnet"),
-        "no backbone called 'resnet'",
+        "backbone is 'resnet'",
     ),
-    "recipe": ((*PHOTO_AND_STYLE, "-o", "out.png", "--recipe", "magic"), "no recipe 'magic'"),
+    "recipe": ((*PHOTO_AND_STYLE, "-o", "out.png", "--recipe", "magic"), "recipe is 'magic'"),
     "recipe of the other method": (
         (*PHOTO_AND_STYLE, "-o", "out.png", "--recipe", "keras", "--method", "adain"),
         "'adain' has no option 'recipe'",

@@ -220,7 +220,7 @@ def test_another_version_is_refused(made, version):
 
 BAD_VALUES = {
     "unknown key": ({"path": "/etc/passwd"}, "unknown key 'path'"),
-    "method unknown": ({"method": "magic"}, "no method 'magic'"),
+    "method unknown": ({"method": "magic"}, "method is 'magic'"),
     "method no text": ({"method": 3}, "3 of 'method'"),
     "method long": ({"method": "x" * 5000}, "not of the right kind"),
     "options no object": ({"options": [1]}, "'options'"),

@@ -488,7 +488,9 @@ def _evaluations(
 ) -> Iterator[optimizers.Evaluation]:
     """The recipe's optimiser with its steps multiplied by `cut`."""
     if settings.optimizer == "lbfgs":
-        shorter: dict[str, Any] = {"first_step": cut * 1e-2, "max_step": cut * 0.5} if cut < 1 else {}
+        shorter: dict[str, Any] = (
+            {"first_step": cut * 1e-2, "max_step": cut * 0.5} if cut < 1 else {}
+        )
         return optimizers.lbfgs(evaluate, start, memory=_pairs(start.size), **shorter)
     slower = replace(settings, learning_rate=cut * settings.learning_rate)
     return optimizers.minimise(evaluate, start, slower, first=first)

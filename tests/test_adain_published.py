@@ -193,7 +193,7 @@ def test_without_a_decoder_it_is_told_how_to_get_one(monkeypatch, photo, style, 
     [
         (["--backbone", "vgg16"], "AdaIN is 'vgg16'"),
         (["--backbone", "lite", "--loss-network", "lite"], "give one"),
-        (["--backbone", "lite", "--style-weight", "-2"], "style weight is -2"),
+        (["--backbone", "lite", "--style-weight", "0"], "style weight is 0"),
     ],
 )
 def test_a_wrong_command_is_one_sentence(tmp_path, pictures, tiny, capsys, flags, words):

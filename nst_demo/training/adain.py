@@ -242,9 +242,11 @@ def train_decoder(
         photos, styles: folders of pictures.
         backbone: "vgg19" or "lite", the fixed encoder.
         output: the `.weights.h5` to write; float16.
-        style_weight: λ.
+        style_weight: λ, over 0.
     """
     check_weight("style weight", style_weight)
+    if style_weight == 0:
+        raise StyleTransferError(f"The style weight is {style_weight}; give a number over 0.")
     files.check_output(output)
     with loop.prepare(run):
         decoder = adain_published.Decoder(backbone)

@@ -24,8 +24,6 @@ from nst_demo.errors import StyleTransferError
 from nst_demo.video.reading import Frame, Reader
 
 SUFFIXES = (".mp4", ".gif")
-KNOWN = "GIF, MP4, MOV or WebM"
-MAX_DECODED = 4096 * 2304  # px of a frame that is decoded at all, whatever the limits
 MAX_GIF_RATE = 50.0  # browsers slow down a GIF that is faster
 ENCODERS = ("libx264", "libopenh264", "libvpx-vp9")  # the first that this build of FFmpeg has
 # Without B-frames decoding and showing times are the same, so that each frame keeps its duration.

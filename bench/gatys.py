@@ -45,7 +45,7 @@ def torch_evaluation(size: int) -> Callable[[], object] | None:
     except ImportError:
         return None
     functional, recipe = torch.nn.functional, recipes.DEFAULT
-    shape, style_layers = backbones.ARCHITECTURES["vgg19"], backbones.STYLE_LAYERS
+    shape = backbones.ARCHITECTURES["vgg19"]
     layers = shape.layers[: shape.layers.index("block5_conv1") + 1]
     kernels, channels = {}, 3
     for layer in layers:
@@ -87,9 +87,9 @@ def torch_evaluation(size: int) -> Callable[[], object] | None:
         for layer, weight in recipe.content_layers:
             off = normalised(found[layer]) - contents[layer]
             loss = loss + recipe.content_weight * weight * off.square().mean()
-        for layer in style_layers:
+        for layer, weight in recipe.style_layers:
             target = grams[layer]
-            loss = loss + 0.2 * ((gram(found[layer]) - target) ** 2).sum() / (target**2).sum()
+            loss = loss + weight * ((gram(found[layer]) - target) ** 2).sum() / (target**2).sum()
         variation = (x[:, :, 1:] - x[:, :, :-1]).square().mean()
         variation = variation + (x[..., 1:] - x[..., :-1]).square().mean()
         loss = loss + recipe.variation_weight * variation

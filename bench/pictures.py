@@ -38,9 +38,12 @@ def main() -> None:
         "--trained", action="store_true", help="by the networks trained for these very styles"
     )
     parser.add_argument("--iterations", type=int)
+    parser.add_argument("--content-weight", type=float)
+    parser.add_argument("--init")
     parser.add_argument("--sheet", type=Path)
     arguments = parser.parse_args()
-    options = {name: getattr(arguments, name) for name in ("strength", "iterations")}
+    names = ("strength", "iterations", "content_weight", "init")
+    options = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in options.items() if value is not None}
     method = "gatys" if arguments.gatys else "adain"
     arguments.output.mkdir(parents=True, exist_ok=True)

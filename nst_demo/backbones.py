@@ -5,7 +5,8 @@ far as each goes), take RGB in [0, 1] and do their own preprocessing, so nobody 
 about BGR or 103.939. Features are taken after the ReLU, as in every style-transfer paper.
 
 `lite` has VGG19's layout at about a quarter of its channels (14 times fewer multiplications). It is
-distilled from VGG19 by `nst_demo.training.distill`.
+distilled from VGG19 by `nst_demo.training.distill`. Its channels are not VGG19's, but linear maps
+(`readouts`) turn them into an approximation of those.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from nst_demo import weights
 from nst_demo.errors import StyleTransferError, check_choice
@@ -85,7 +88,7 @@ ARCHITECTURES = {
 
 # The size of VGG19's features by that of a backbone's. Published losses are no ratios: on features
 # of another size their parts lose their balance, and their fixed steps are far too short. `lite`'s
-# features have a mean of about 1, VGG19's are in the hundreds. With this factor the losses of the
+# readouts have a mean of 1, VGG19's are in the hundreds. With this factor the losses of the
 # recipe `keras` on photos are of the order that its publication logs (some thousands).
 VGG_TO = {"lite": 150.0}
 
@@ -199,6 +202,32 @@ def load(name: str) -> keras.Model:
     for layer in architecture(name).layers:
         network.get_layer(layer).set_weights(trained.get_layer(layer).get_weights())
     return network
+
+
+class Readout(NamedTuple):
+    """What turns a layer's features F (..., C) into VGG19's (..., D): F kernel + bias."""
+
+    kernel: np.ndarray  # (C, D)
+    bias: np.ndarray  # (D,)
+
+
+def readouts(name: str) -> dict[str, Readout]:
+    """By layer; a layer without one is taken as it is, as all are of VGG16 and VGG19.
+
+    A student's channels are any mixtures of its teacher's. A loss of Gram matrices or of normalised
+    features depends on the mixture: in the student's own channels optimisation is several times
+    slower, and finds noise that means much to the student and nothing to VGG19.
+    VGG19's here has a mean of 1 in every layer.
+    """
+    if name != "lite":
+        return {}
+    with np.load(weights.packaged("lite's readouts")) as arrays:
+        return {
+            layer: Readout(
+                *(arrays[f"{layer}/{part}"].astype("float32") for part in Readout._fields)
+            )
+            for layer in STYLE_LAYERS
+        }
 
 
 def _first_line(error: Exception) -> str:

@@ -34,7 +34,8 @@ class Job:
         keep_colors: color.KeepColors,
     ):
         self.photo, self.styles, self.weights = photo, list(styles), weights
-        self.masks, self.keep_colors = masks, keep_colors
+        self.masks = masks
+        self.keep_colors: color.KeepColors = keep_colors
         self._sized: tuple[np.ndarray, np.ndarray | None] = photo, self._cover()
         if masks is not None and weights is not None and not weights.all():
             raise StyleTransferError(
@@ -52,6 +53,13 @@ class Job:
             for style, place in zip(self.styles, places, strict=True)
         ]
         return Job(self.photo, styles, self.weights, self.masks, self.keep_colors)
+
+    def fitted(self, size: int) -> Job:
+        """With the photo and the masks shrunk to a long side of `size` px, if they are larger."""
+        photo, places = images.fit(self.photo, size), self.masks
+        if places is not None and photo.shape != self.photo.shape:
+            places = [images.resize_mask(place, *photo.shape[:2]) for place in places]
+        return Job(photo, self.styles, self.weights, places, self.keep_colors)
 
     def guides(self) -> list[np.ndarray] | None:
         """The masks for a method that takes them itself: with a sum of at most 1."""

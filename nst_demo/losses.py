@@ -168,6 +168,15 @@ def layer_sums(features, *, style: bool, content=None, weights=None) -> Sums:
     return Sums(ops.sum(weighted, axis=(0, 1, 2)), gram, square, difference, positions)
 
 
+def read(sums: Sums, kernel, bias) -> Sums:
+    """The style sums of F kernel + bias (C -> D channels) from those of F."""
+    total = ops.matmul(sums.total, kernel)
+    cross = total[:, None] * bias[None, :]
+    gram = ops.matmul(ops.transpose(kernel), ops.matmul(sums.gram, kernel))
+    gram = gram + cross + ops.transpose(cross) + sums.positions * bias[:, None] * bias[None, :]
+    return sums._replace(total=total + sums.positions * bias, gram=gram)
+
+
 def mix(parts: Sequence[Sums], shares) -> Sums:
     """Style sums of several pictures as one: their means per position, mixed by `shares`.
 

@@ -166,6 +166,28 @@ class _Compiled:
             ("backbone", structure.backbone), lambda: backbones.load(structure.backbone)
         )
         parts = backbones.segments(network, structure.layers)
+        readouts = backbones.readouts(structure.backbone)
+
+        def read(features, layer):
+            """The features as the loss sees them, where they themselves are compared."""
+            if layer not in readouts:
+                return features
+            kernel, bias = readouts[layer]
+            return tf.nn.conv2d(features, kernel[None, None], 1, "VALID") + bias
+
+        def channels(layer):
+            """Of `read`'s result."""
+            return (
+                readouts[layer].bias.size if layer in readouts else network.output[layer].shape[-1]
+            )
+
+        def style_sums_of(sums, gram, layer):
+            """The same of sums, where the Gram matrix is all: of more channels at no cost."""
+            sums = sums._replace(gram=gram)
+            if layer in readouts:
+                sums = losses.read(sums, *readouts[layer])
+            return _louder(sums, structure.gain)
+
         style_loss = losses.STYLE_LOSSES[structure.style_loss]
         content_loss = losses.CONTENT_LOSSES[structure.content_loss]
         variation_loss = losses.VARIATION_LOSSES[structure.variation_loss]
@@ -181,7 +203,8 @@ class _Compiled:
                 stride = backbones.stride(layer)
                 crop = _cropping(inner, stride)
                 if layer in photo:
-                    sums = losses.layer_sums(crop(x), style=False, content=photo[layer])
+                    seen = read(crop(x), layer)
+                    sums = losses.layer_sums(seen, style=False, content=photo[layer])
                     content[layer] = _louder(sums, structure.gain)
                 if layer in structure.style_layers:
                     weights = [None]
@@ -192,7 +215,7 @@ class _Compiled:
                     for weight in weights:
                         sums = losses.layer_sums(crop(x), style=False, weights=weight)
                         x, gram = _tap_gram(x, crop, weight)
-                        style[layer].append(_louder(sums._replace(gram=gram), structure.gain))
+                        style[layer].append(style_sums_of(sums, gram, layer))
             by_layer = [style[layer] for layer in structure.style_layers]
             return Statistics(
                 tuple(zip(*by_layer, strict=True)),
@@ -232,8 +255,7 @@ class _Compiled:
         guide = tf.TensorSpec([1, None, None, structure.regions])
         window = tf.TensorSpec([4], tf.int32)
         contents = tuple(
-            tf.TensorSpec([1, None, None, network.output[n].shape[-1]])
-            for n in structure.content_layers
+            tf.TensorSpec([1, None, None, channels(n)]) for n in structure.content_layers
         )
         # One cell has one position at the deepest layers.
         example = statistics(
@@ -299,7 +321,7 @@ class _Compiled:
                 x = part(x)
                 counted = _cropping(inner, backbones.stride(layer))(x)
                 sums = losses.layer_sums(counted, style=False)
-                found[layer] = _louder(sums._replace(gram=_gram(counted)), structure.gain)
+                found[layer] = style_sums_of(sums, _gram(counted), layer)
             return tuple(found[layer] for layer in structure.style_layers)
 
         @tf.function(autograph=False, input_signature=[picture, window])
@@ -308,6 +330,7 @@ class _Compiled:
             for layer, part in parts.items():
                 x = part(x)
                 found[layer] = _cropping(inner, backbones.stride(layer))(x)
+            found = {layer: read(found[layer], layer) for layer in structure.content_layers}
             return tuple(found[layer] for layer in structure.content_layers)
 
         @tf.function(autograph=False, input_signature=[contents])

@@ -20,7 +20,11 @@ from nst_demo.errors import StyleTransferError
 log = logging.getLogger(__name__)
 
 PRETRAINED = Path(__file__).parent / "pretrained"
-PACKAGED = {"lite": "lite.weights.h5", "adain": "adain.weights.h5"}
+PACKAGED = {
+    "lite": "lite.weights.h5",
+    "lite's readouts": "lite.readouts.npz",
+    "adain": "adain.weights.h5",
+}
 LOCAL_FILE_VARIABLES = {
     "vgg16": "NST_VGG16_WEIGHTS",
     "vgg19": "NST_VGG19_WEIGHTS",

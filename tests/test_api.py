@@ -105,12 +105,23 @@ def test_iterate_yields_the_steps_that_stylize_consumes(photo, style, tiny_backb
 
 
 @pytest.mark.parametrize("weights", [None, (1, 3)])
-def test_the_fast_start_is_the_fast_picture(photo, style, tiny_backbone, weights):
+def test_the_fast_start_is_half_fast_picture_half_photo(photo, style, tiny_backbone, weights):
     styles = [style] if weights is None else [style, 1 - style]
     options = {"backbone": tiny_backbone, "init": "fast", "style_weights": weights}
     start = next(nst_demo.iterate(photo, styles, **options)).image
     fast = adain.stylize(photo, styles, adain.Options(style_weights=weights))
-    np.testing.assert_allclose(start, fast, atol=1e-6)
+    colors = [color.match_colors(photo, one) for one in styles]
+    palette = colors[0] if weights is None else 0.25 * colors[0] + 0.75 * colors[1]
+    np.testing.assert_allclose(start, 0.5 * fast + 0.5 * palette, atol=1e-5)
+
+
+def test_the_fast_start_of_a_large_photo_is_of_the_size_worked_at(picture, style, tiny_backbone):
+    photo = picture(80, 112)
+    options = {"backbone": tiny_backbone, "init": "fast", "size": 56}
+    start = next(nst_demo.iterate(photo, style, **options)).image
+    small = next(nst_demo.iterate(images.resize(photo, 40, 56), style, **options)).image
+    assert start.shape == (40, 56, 3)
+    np.testing.assert_allclose(start, small, atol=1e-5)
 
 
 def test_iterate_checks_its_arguments_before_the_first_step(photo, style):
@@ -193,7 +204,9 @@ def test_the_fast_start_has_the_same_controls(photo, style, tiny_backbone):
     shared = {"strength": 0.6, "style_scale": 0.5, "masks": mask}
     quality = {"backbone": tiny_backbone, "init": "fast", "iterations": 1, "size": 56}
     start = next(nst_demo.iterate(photo, style, **shared, **quality)).image
-    np.testing.assert_allclose(start, nst_demo.stylize(photo, style, **shared), atol=1e-6)
+    fast = nst_demo.stylize(photo, style, **shared)
+    palette = photo + 0.6 * mask[..., None] * (color.match_colors(photo, style) - photo)
+    np.testing.assert_allclose(start, 0.5 * fast + 0.5 * palette, atol=1e-5)
 
 
 def test_an_earlier_result_is_gone_on_from(photo, style, tiny_backbone):

@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 from keras.src.legacy.saving import legacy_h5_format
 
-from nst_demo import backbones
+from nst_demo import backbones, weights
 from nst_demo.errors import StyleTransferError
 
 VGG = {"vgg16": "VGG16", "vgg19": "VGG19"}
@@ -157,6 +157,24 @@ def test_the_packaged_lite_is_trained():
     for layer in backbones.architecture("lite").layers:
         trained = lite.get_layer(layer).get_weights()[1]
         assert np.any(trained != fresh.get_layer(layer).get_weights()[1])  # biases start at 0
+
+
+def test_lites_readouts_have_vgg19s_channels():
+    """And a mean of about 1, as its published losses are scaled for."""
+    readouts = backbones.readouts("lite")
+    assert list(readouts) == list(backbones.STYLE_LAYERS)
+    features = backbones.load("lite")(np.random.default_rng(0).random((1, 64, 64, 3), "float32"))
+    for layer, (kernel, bias) in readouts.items():
+        assert kernel.shape == (backbones.architecture("lite").width(layer), bias.size)
+        assert 0.2 < (numpy(features[layer]) @ kernel + bias).mean() < 5
+    assert [readouts[f"block{block}_conv1"].bias.size for block in (1, 2, 3)] == [64, 128, 256]
+    assert backbones.readouts("vgg19") == {}
+
+
+def test_missing_readouts_are_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(weights, "PRETRAINED", tmp_path)
+    with pytest.raises(StyleTransferError, match=r"lite\.readouts\.npz are missing"):
+        backbones.readouts("lite")
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (67, 101), (16, 17)])

@@ -342,10 +342,10 @@ def test_seconds_left_are_right_across_scales(options, picture, style, fake, add
 def test_each_scale_starts_from_the_last_and_the_last_gets_what_is_left(
     options, picture, style, fake, add_recipe
 ):
-    """The coarse one reaches its minimum at once."""
+    """The coarse one reaches its minimum at once. Of noise no detail comes back afterwards."""
     fake()
     recipe = add_recipe(replace(PLAIN, name="scaled", scales=((0.5, 0.5), (1.0, 0.5))))
-    chosen = options(recipe=recipe, iterations=40)
+    chosen = options(recipe=recipe, iterations=40, init="noise")
     steps = list(gatys.iterate(picture(128, 160), [style], chosen))
     assert steps[0].scale == (64, 80)
     first_fine = next(step for step in steps if step.scale == (128, 160))
@@ -353,6 +353,26 @@ def test_each_scale_starts_from_the_last_and_the_last_gets_what_is_left(
     assert first_fine.losses["total"] < 1e-3 * steps[0].losses["total"]
     assert steps[-1].note == "stopped at a minimum"
     assert steps[-1].iteration < 40
+
+
+def test_a_later_scale_has_the_detail_that_the_run_began_with(
+    options, picture, style, fake, add_recipe
+):
+    """Nothing is to be optimised: what the coarse scale lost comes back."""
+    recipe = add_recipe(replace(PLAIN, name="scaled", scales=((0.5, 0.5), (1.0, 0.5))))
+    photo, given = picture(128, 160), picture(128, 160, seed=5)
+
+    def ends(init_image=None, **values) -> tuple[np.ndarray, np.ndarray]:
+        """The first picture of the coarse scale, the last of the fine one."""
+        fake(loss=lambda call, value: 0.0)
+        chosen = options(recipe=recipe, iterations=4, **values)
+        steps = list(gatys.iterate(photo, [style], chosen, init_image))
+        return steps[0].image, steps[-1].image
+
+    np.testing.assert_allclose(ends()[1], photo, atol=1e-5)
+    np.testing.assert_allclose(ends(given)[1], given, atol=1e-5)
+    coarse, fine = ends(init="noise")
+    np.testing.assert_allclose(fine, np.clip(images.resize(coarse, 128, 160), 0, 1), atol=1e-5)
 
 
 def test_a_coarse_scale_too_small_to_matter_is_left_out(options, photo, style, add_recipe):

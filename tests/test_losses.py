@@ -162,6 +162,16 @@ def test_the_sums_of_tiles_add_up_to_the_pictures(picture_layer, target_layer, m
     assert_close([sum(parts) for parts in zip(*tiles, strict=True)], sums(slice(6), slice(8)))
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_sums_are_read_as_the_mapped_features_sums(picture_layer, masked):
+    rng = np.random.default_rng(5)
+    kernel, bias = rng.normal(0, 1, (5, 7)).astype("float32"), rng.normal(0, 1, 7).astype("float32")
+    weights = rng.random((1, 6, 8, 1)).astype("float32") if masked else None
+    found = losses.read(losses.layer_sums(picture_layer, style=True, weights=weights), kernel, bias)
+    mapped = picture_layer @ kernel + bias
+    assert_close(found, losses.layer_sums(mapped, style=True, weights=weights), rtol=1e-4)
+
+
 def test_a_mask_of_0_and_1_cuts_out(picture_layer, target_layer):
     mask = np.zeros((1, 6, 8, 1), "float32")
     mask[:, 1:4, 2:7] = 1

@@ -122,6 +122,34 @@ def test_tiled_is_untiled(tiny_backbone, problem, masked):
     np.testing.assert_allclose(tiled_gradient, gradient, atol=1e-4 * scale)
 
 
+def test_lite_is_compared_in_vgg19s_channels(picture):
+    """Gram matrices and structure of features that the readouts have mapped, in NumPy."""
+    content, style, x = (picture(48, 64, seed=seed) for seed in (1, 2, 3))
+    made = make(structure("lite"), content, [style], weights=weights(content=1.0, variation=0.0))
+    made(x)
+    network, readouts = backbones.load("lite"), backbones.readouts("lite")
+
+    def features(image: np.ndarray) -> dict[str, np.ndarray]:
+        found = network(image[None])
+        return {
+            layer: np.asarray(found[layer], "float64").reshape(-1, len(kernel)) @ kernel + bias
+            for layer, (kernel, bias) in readouts.items()
+        }
+
+    def normalised(values: np.ndarray) -> np.ndarray:
+        return (values - values.mean(0)) / np.sqrt(values.var(0) + 1e-5)
+
+    seen, of_style, of_content = (features(image) for image in (x, style, content))
+    mismatch = []
+    for layer in STYLE_LAYERS:
+        gram, target = (f[layer].T @ f[layer] / len(f[layer]) for f in (seen, of_style))
+        mismatch.append(((gram - target) ** 2).sum() / (target**2).sum())
+    deep = "block4_conv1"
+    off = normalised(seen[deep]) - normalised(of_content[deep])
+    expected = [(off**2).mean(), np.mean(mismatch)]
+    np.testing.assert_allclose(made.parts[:2], expected, rtol=2e-3)
+
+
 def test_tiled_is_untiled_on_lite(picture):
     content, style = picture(176, 336, seed=1), picture(100, 100, seed=2)
     whole, tiled = (

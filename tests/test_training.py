@@ -765,11 +765,36 @@ def test_distillation_resumes_lowers_its_loss_and_writes_loadable_weights(
     network = backbones.build("lite")
     fresh = network.get_weights()
     network.load_weights(output)
+    with np.load(tmp_path / "lite.readouts.npz") as readouts:
+        shapes = {name: readouts[name].shape for name in readouts}
+    for layer in backbones.STYLE_LAYERS:
+        channels = shapes[f"{layer}/bias"][0]
+        width = network.output[layer].shape[-1]
+        assert shapes[f"{layer}/kernel"] == (width, channels)
     assert any(not np.array_equal(a, b) for a, b in zip(fresh, network.get_weights(), strict=True))
     ((sample, _),) = batches(pictures, 0, 1)[0]
     for features in network(sample).values():
         assert np.isfinite(numpy(features)).all()
         assert numpy(features).max() > 0
+
+
+def test_readouts_turn_the_students_features_into_the_teachers():
+    """A teacher that is a linear map of the student: the map is found, but for its size."""
+    shape = backbones.Architecture((4,) * 5, (1,) * 5)
+    network = backbones.build_network(shape, "unit", "small")
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.uniform(0.2, 1, (4, 6)), rng.uniform(0.1, 1, 6)
+    crops = [(rng.random((2, 64, 64, 3), "float32"),) for _ in range(2)]
+
+    def teacher(batch):
+        return {layer: 3 * (numpy(f) @ kernel + bias) for layer, f in network(batch[0]).items()}
+
+    arrays = distill.fit_readouts(network, crops, teacher)
+    for layer in backbones.STYLE_LAYERS:
+        target = np.concatenate([teacher(batch)[layer] for batch in crops])
+        features = np.concatenate([numpy(network(batch[0])[layer]) for batch in crops])
+        found = features @ arrays[f"{layer}/kernel"] + arrays[f"{layer}/bias"]
+        np.testing.assert_allclose(found, target / target.mean(), atol=0.02)
 
 
 def test_stored_features_are_the_teachers(tmp_path, pictures, teacher):

@@ -10,11 +10,13 @@ so that one set of weights suits every photo, style and backbone:
   may have different sizes.
 - The content loss (eq. 1) compares instance-normalised features: structure without the photo's
   contrast and colour, which the style is meant to change.
-- It starts from the fast mode's result, not from noise, unless told otherwise.
+- It starts half-way between the photo and the fast mode's result, not from noise, unless told
+  otherwise.
 - It adds total variation, and a penalty on values outside [0, 1]: those are cut off in the end,
   and without it a bright sky drifts beyond white, where nothing is painted any more.
 - It may work coarse to fine (`Recipe.scales`; Gatys et al., arXiv 1611.07865, §5): each scale
-  starts from the last one's picture, and takes the style's statistics at its own size.
+  starts from the last one's picture, with the detail that the run began with, and takes the
+  style's statistics at its own size.
 
 For all recipes: masks are guidance channels (1611.07865, §4), strength moves the style targets
 towards the photo's own statistics, and a picture that needs more memory than there is is evaluated
@@ -69,8 +71,9 @@ class Options:
         layer_weights: share of each style layer, relu1_1 ... relu5_1: fine texture ... large
             shapes. Only their proportions count.
         init: start from the photo ("content"), from "noise", from "content+noise", or from the fast
-            mode's result ("fast"), which the caller hands over as `init_image`
-            (`nst_demo.stylize` does; without it the run starts from the photo and says so).
+            mode's result and the photo in the style's colours, half of each ("fast"), which the
+            caller hands over as `init_image` (`nst_demo.stylize` does; without it the run starts
+            from the photo and says so).
         optimizer: lbfgs, adam or sgd.
         learning_rate: of adam and sgd, in units of the recipe's pixel range (1 or 255).
         seed: of the noise.
@@ -661,18 +664,26 @@ def _begin(
     options: Options,
     scale: Scale,
     image: np.ndarray | None,
+    detail: np.ndarray | None,
     first: int,
     notes: list[str],
 ) -> _Search:
     """The search at a scale from `image` (of any size), or from the recipe's own start.
 
+    detail: a picture whose detail is added that `image`, of a coarser scale, cannot have.
     Apart from `iterate`, so that no picture of full size outlives its use.
     """
-    photo = images.resize(content, scale.height, scale.width)
+    height, width = scale.height, scale.width
+    photo = images.resize(content, height, width)
     if image is None:
         image = _start(photo, options.settings, options.seed)
-    space = parametrisation(options.settings, scale.height, scale.width)
-    start = space.from_image(images.resize(image, scale.height, scale.width))
+    start = images.resize(image, height, width)
+    if detail is not None:
+        coarse = images.resize(detail, *image.shape[:2])
+        lost = images.resize(detail, height, width) - images.resize(coarse, height, width)
+        start = np.clip(start + lost, 0.0, 1.0)
+    space = parametrisation(options.settings, height, width)
+    start = space.from_image(start)
     evaluate = objective(photo, styles, options, masks, scale.tile_pixels)
     return _Search(_InParameters(evaluate, space), start, options.settings, first, notes)
 
@@ -721,9 +732,11 @@ def iterate(
     iteration, shown = -1, None
     image: Any = init_image
     parts: dict[str, float] = {}
+    begun = content if init_image is None and settings.init in ("fast", "content") else init_image
     for index, scale in enumerate(scales):
         # Each scale has its own targets, and starts from the last one's picture.
-        search = _begin(content, styles, masks, options, scale, image, iteration + 1, notes)
+        detail = begun if index else None
+        search = _begin(content, styles, masks, options, scale, image, detail, iteration + 1, notes)
         resumed = time.perf_counter()
         for evaluation in search:
             iteration += 1

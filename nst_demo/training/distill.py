@@ -2,8 +2,9 @@
 
 The student has VGG19's layout with a quarter of its channels. At relu1_1 ... relu5_1 a 1x1 map
 takes its features to the teacher's channels, where they are compared. The maps are linear, so that
-the student's Gram matrices hold what the teacher's do, and are dropped after training (the idea of
-Wang et al., Collaborative Distillation, arXiv 2003.08436).
+the student's Gram matrices hold what the teacher's do (the idea of Wang et al., Collaborative
+Distillation, arXiv 2003.08436). In the end they are fitted once more, to the finished student, and
+kept beside it (`fit_readouts`): a loss should be taken in the teacher's channels, at no cost.
 
 The teacher costs many times the student. So its features are computed once, for fixed crops, and
 kept on disk (`store.Store`); the training then runs several times as fast.
@@ -11,7 +12,7 @@ kept on disk (`store.Store`); the training then runs several times as fast.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from nst_demo import backbones, images, losses, models
+from nst_demo import backbones, images, losses, models, weights
 from nst_demo.methods import gatys
 from nst_demo.training import data, files, loop
 from nst_demo.training.store import Store, StoredBatches
@@ -29,6 +30,7 @@ from nst_demo.training.teachers import Teacher
 COMPUTED = "block1_conv1"
 CROPS = 2400
 OPTIMISED = 40  # evaluations, at most
+READOUT_BATCHES = 12  # of 32 crops, that the readouts are fitted to
 STORED = tuple(layer for layer in backbones.STYLE_LAYERS if layer != COMPUTED)
 # Alike, the shallow layers with their small errors would be the last to be learnt.
 LAYER_WEIGHTS = dict(zip(backbones.STYLE_LAYERS, (3.0, 1.5, 1.5, 1.0, 1.0), strict=True))
@@ -227,6 +229,35 @@ def balance(network: keras.Model, pictures: np.ndarray) -> None:
         incoming = mean
 
 
+def fit_readouts(
+    network: keras.Model, batches: Iterable[Any], targets: Callable[[Any], Any]
+) -> dict[str, np.ndarray]:
+    """What `backbones.readouts` reads: arrays (float16) of the `network`'s layers.
+
+    Args:
+        network: the finished student.
+        batches: of a `Store`.
+        targets: a batch -> the teacher's features by layer.
+    """
+    fits = {layer: LinearFit() for layer in backbones.STYLE_LAYERS}
+    energies: dict[str, list[float]] = {layer: [] for layer in fits}
+    for batch in batches:
+        features, wanted = network(batch[0]), targets(batch)
+        for layer, fit in fits.items():
+            own, target = (
+                ops.convert_to_numpy(ops.cast(f[layer], "float32")) for f in (features, wanted)
+            )
+            fit.add(own, target)
+            energies[layer].append(float(target.mean()))
+    found = {}
+    for layer, fit in fits.items():
+        solved = fit.solve() / np.mean(energies[layer])
+        readout = backbones.Readout(solved[:-1], solved[-1])
+        for part, array in readout._asdict().items():
+            found[f"{layer}/{part}"] = array.astype("float16")
+    return found
+
+
 def distill(
     photos: str | Path,
     styles: str | Path,
@@ -241,7 +272,7 @@ def distill(
         photos, styles: folders of pictures; the crops are half of one, half of the other, since
             the network must see both as VGG19 does.
         teachers: backbone names or `.npz` files, see `teachers.Teacher`.
-        output: the `.weights.h5` to write; float16.
+        output: the NAME.weights.h5 to write; float16. NAME.readouts.npz comes beside it.
         crops: how many; at 192 px each takes 3.8 MB in `run.folder`.
     """
     data.check_crops(crops, run.batch)
@@ -269,11 +300,14 @@ def _distill(photos, styles, teachers, output: Path, run: loop.RunOptions, crops
     model = Distillation(student, Teacher(teachers, [COMPUTED]), sample)
     model(sample)
     model.fit_maps(sample)
-    balanced = backbones.build("lite")
+    balanced, stem = backbones.build("lite"), output.name.removesuffix(weights.STYLE_SUFFIX)
 
     def export() -> None:
         balanced.set_weights(student.get_weights())
         balance(balanced, sample[0])
         loop.save_weights(balanced, output)
+        fitted = StoredBatches([store], min(32, crops), 0, READOUT_BATCHES, run.seed)
+        arrays = fit_readouts(balanced, (fitted[i][0] for i in range(len(fitted))), model.targets)
+        files.write_npz(output.with_name(f"{stem}.readouts.npz"), arrays)
 
     loop.train(model, batches, run, export)

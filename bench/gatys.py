@@ -145,7 +145,8 @@ def reach(photo: np.ndarray, style: np.ndarray, options: gatys.Options) -> dict[
     found: dict[str, Any] = {"recipe's loss": float(least)}
     for name, (loss, needed) in runs.items():
         found |= {f"{name}: loss": float(loss), f"{name}: seconds": needed}
-        found[f"{name}: ratio"] = seconds[name] / needed
+        reached = np.isfinite(seconds[name])
+        found[f"{name}: ratio"] = seconds[name] / needed if reached else None
     return found
 
 
@@ -166,8 +167,9 @@ def main() -> None:
     ]
     report("gatys-reach", rows)
     for name in PLAIN:
-        ratio = statistics.median(row[f"{name}: ratio"] for row in rows)
-        print(f"median ratio, {name}: {ratio:.3f}")
+        ratios = [row[f"{name}: ratio"] for row in rows]
+        ratio = statistics.median(float("inf") if r is None else r for r in ratios)
+        print(f"median ratio, {name}: {ratio:.3f}")  # inf: not reached
 
 
 if __name__ == "__main__":

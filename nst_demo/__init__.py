@@ -264,8 +264,9 @@ def _start(job: Job, values: Any, init_image: ImageSource | None) -> np.ndarray 
 def _half_painted(photo: np.ndarray, styles: Sequence[np.ndarray], options: Any) -> np.ndarray:
     """The mean of the fast result and of the photo in the styles' colours.
 
-    It has the strokes and the palette of the one and the structure of the other: optimisation ends
-    nearer to both the style and the photo than from either (`bench.pictures --gatys --init`).
+    It has the strokes and the palette of the one and the structure of the other: from the fast
+    result itself optimisation ends further from the photo at the same style, and from the photo it
+    takes longer to look painted (`bench.pictures --gatys --init content` shows the latter).
     """
     from nst_demo.methods import adain
 

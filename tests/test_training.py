@@ -815,6 +815,14 @@ def test_stored_features_are_the_teachers(tmp_path, pictures, teacher):
     np.testing.assert_array_equal(single[0], again[0][0])
 
 
+def test_lite_teaches_in_vgg19s_channels(crops):
+    found = teachers.Teacher(["lite"], backbones.STYLE_LAYERS)(crops)
+    features, readouts = backbones.load("lite")(crops), backbones.readouts("lite")
+    for layer, (kernel, bias) in readouts.items():
+        expected = numpy(features[layer]) @ kernel + bias
+        np.testing.assert_allclose(numpy(found[layer]), expected, rtol=1e-3, atol=1e-3)
+
+
 def test_a_costly_teacher_is_shown_a_part_of_each_batch(teacher, crops):
     """Its layers are of the first pictures; those of the other teachers of all."""
     full = teachers.Teacher([teacher], backbones.STYLE_LAYERS)(crops)

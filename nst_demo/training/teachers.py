@@ -53,7 +53,8 @@ class Teacher(keras.layers.Layer):
     """One or several networks as one: each layer comes from the first that has it.
 
     Args:
-        sources: backbone names ("vgg19", "lite") or paths of `.npz` teachers.
+        sources: backbone names ("vgg19", "lite") or paths of `.npz` teachers. Of `lite` what its
+            readouts make of its features: VGG19's channels.
         layers: the layer names wanted. StyleTransferError where no source has one of them.
         shown: how many pictures of a batch the first source looks at, the first ones: for one that
             costs more than all else. Its layers then have so many rows. None for all.
@@ -66,11 +67,14 @@ class Teacher(keras.layers.Layer):
         self.shown = shown
         wanted = list(layers)
         self.parts = []
+        self.readouts: dict[str, backbones.Readout] = {}
         for source in sources:
             named = str(source) in backbones.ARCHITECTURES
             network = backbones.load(str(source)) if named else from_npz(source)
             found = [layer for layer in wanted if layer in network.output]
             if found:
+                readouts = backbones.readouts(str(source)) if named else {}
+                self.readouts |= {layer: readouts[layer] for layer in found if layer in readouts}
                 self.parts.append(backbones.truncate(network, found))
                 self.parts[-1].trainable = False
                 wanted = [layer for layer in wanted if layer not in found]
@@ -83,4 +87,7 @@ class Teacher(keras.layers.Layer):
         features = {}
         for number, part in enumerate(self.parts):
             features.update(part(image if number else image[: self.shown]))
+        for layer, readout in self.readouts.items():
+            kernel, bias = (keras.ops.cast(array, features[layer].dtype) for array in readout)
+            features[layer] = keras.ops.matmul(features[layer], kernel) + bias
         return features

@@ -62,7 +62,7 @@ DEFAULTS: Values = {
 BACKBONES = {"lite": "Lite", "vgg16": "VGG16", "vgg19": "VGG19"}
 DOWNLOADS = {"vgg16": "58 MB", "vgg19": "80 MB"}
 STARTS = {
-    "fast": "Fast result",
+    "fast": "Fast result and photo",
     "content": "Photo",
     "noise": "Noise",
     "content+noise": "Photo with noise",

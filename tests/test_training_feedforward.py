@@ -37,6 +37,7 @@ def small_networks(monkeypatch):
 
     monkeypatch.setitem(backbones.ARCHITECTURES, "lite", SMALL)
     monkeypatch.setattr(backbones, "load", build)
+    monkeypatch.setattr(backbones, "readouts", lambda name: {})
     network = functools.partial(feedforward.FeedforwardNetwork, channels=(4, 6, 8))
     monkeypatch.setattr(feedforward, "FeedforwardNetwork", network)
     feedforward._shapes.cache_clear()

@@ -242,7 +242,8 @@ def test_a_waiting_run_can_be_cancelled(browser, url, page):
         stylize(other)
         expect(other.get_by_text(re.compile(r"Step [1-9]\d* of 9000"))).to_be_visible()
     choose_quality(page, steps=10)
-    stylize(page)
+    with page.expect_response("**/queue/join*"):  # nobody cancels before it stands in line
+        stylize(page)
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled.")).to_be_visible()
     stylize(page)

@@ -265,8 +265,7 @@ def _half_painted(photo: np.ndarray, styles: Sequence[np.ndarray], options: Any)
     """The mean of the fast result and of the photo in the styles' colours.
 
     It has the strokes and the palette of the one and the structure of the other: from the fast
-    result itself optimisation ends further from the photo at the same style, and from the photo it
-    takes longer to look painted (`bench.pictures --gatys --init content` shows the latter).
+    result itself optimisation ends further from the photo, at nearly the same style.
     """
     from nst_demo.methods import adain
 

@@ -289,7 +289,8 @@ def objective(
 # ---- Memory --------------------------------------------------------------------------------------
 
 # Measured on a CPU with TensorFlow 2.21: peaks of processes at 256 ... 2048 px, whole and tiled, on
-# lite and VGG19. At 1024 px: 1.41 GB on lite and 2.72 GB on VGG19.
+# lite and VGG19. At 1024 px then 1.41 GB on lite and 2.72 GB on VGG19; since lite's first layers
+# are wider 1.73 GB, a tenth more than these give.
 PROGRAM_BYTES = 0.7e9  # Python, TensorFlow, and the code that it compiles
 FEATURES_FACTOR = 1.3  # the peak of an evaluation by the size of all features,
 PICTURE_FACTOR = 4.0  # and by that of the picture

@@ -210,6 +210,11 @@ class Readout(NamedTuple):
     kernel: np.ndarray  # (C, D)
     bias: np.ndarray  # (D,)
 
+    def of(self, features):
+        """(B, h, w, C) -> (B, h, w, D), in the features' precision."""
+        kernel, bias = (keras.ops.cast(part, features.dtype) for part in self)
+        return keras.ops.conv(features, kernel[None, None], padding="valid") + bias
+
 
 def readouts(name: str) -> dict[str, Readout]:
     """By layer; a layer without one is taken as it is, as all are of VGG16 and VGG19.

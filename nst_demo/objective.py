@@ -170,10 +170,7 @@ class _Compiled:
 
         def read(features, layer):
             """The features as the loss sees them, where they themselves are compared."""
-            if layer not in readouts:
-                return features
-            kernel, bias = readouts[layer]
-            return tf.nn.conv2d(features, kernel[None, None], 1, "VALID") + bias
+            return readouts[layer].of(features) if layer in readouts else features
 
         def channels(layer):
             """Of `read`'s result."""
@@ -329,8 +326,8 @@ class _Compiled:
             x, found = image, {}
             for layer, part in parts.items():
                 x = part(x)
-                found[layer] = _cropping(inner, backbones.stride(layer))(x)
-            found = {layer: read(found[layer], layer) for layer in structure.content_layers}
+                if layer in structure.content_layers:
+                    found[layer] = read(_cropping(inner, backbones.stride(layer))(x), layer)
             return tuple(found[layer] for layer in structure.content_layers)
 
         @tf.function(autograph=False, input_signature=[contents])

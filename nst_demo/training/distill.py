@@ -137,6 +137,10 @@ class LinearFit:
         ridge = self.RIDGE * np.trace(self.left) / size * np.eye(size)
         return np.linalg.solve(self.left + ridge, self.right)
 
+    def target_mean(self) -> float:
+        """Over positions and channels: the last row is the sum over positions."""
+        return float(np.mean(self.right[-1]) / self.left[-1, -1])
+
     @classmethod
     def apply(cls, solved: np.ndarray, features: Any) -> np.ndarray:
         """(positions, D)"""
@@ -146,6 +150,16 @@ class LinearFit:
     def _with_one(features: Any) -> np.ndarray:
         flat = np.asarray(features, "float64").reshape(-1, features.shape[-1])
         return np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
+
+
+def _fits(network, batches: Iterable[Any], targets: Callable[[Any], Any]) -> dict[str, LinearFit]:
+    """By layer, from what `network` makes of batches of a `Store` to what `targets` does."""
+    fits = {layer: LinearFit() for layer in backbones.STYLE_LAYERS}
+    for batch in batches:
+        found = network(batch[0]), targets(batch)
+        for layer, fit in fits.items():
+            fit.add(*(ops.convert_to_numpy(ops.cast(f[layer], "float32")) for f in found))
+    return fits
 
 
 class Distillation(keras.Model):
@@ -178,14 +192,9 @@ class Distillation(keras.Model):
 
     def fit_maps(self, sample) -> None:
         """The maps that are best for the student as it is: bad ones would lead it astray first."""
-        features, targets = self.student(sample[0]), self.targets(sample)
-        for layer, found in self.maps.items():
-            fit = LinearFit()
-            fit.add(
-                *(ops.convert_to_numpy(ops.cast(f[layer], "float32")) for f in (features, targets))
-            )
+        for layer, fit in _fits(self.student, [sample], self.targets).items():
             solved = fit.solve() / self.scales[layer]
-            found.set_weights([solved[None, None, :-1], solved[-1]])
+            self.maps[layer].set_weights([solved[None, None, :-1], solved[-1]])
 
     def targets(self, batch):
         crops, stored = batch
@@ -239,19 +248,9 @@ def fit_readouts(
         batches: of a `Store`.
         targets: a batch -> the teacher's features by layer.
     """
-    fits = {layer: LinearFit() for layer in backbones.STYLE_LAYERS}
-    energies: dict[str, list[float]] = {layer: [] for layer in fits}
-    for batch in batches:
-        features, wanted = network(batch[0]), targets(batch)
-        for layer, fit in fits.items():
-            own, target = (
-                ops.convert_to_numpy(ops.cast(f[layer], "float32")) for f in (features, wanted)
-            )
-            fit.add(own, target)
-            energies[layer].append(float(target.mean()))
     found = {}
-    for layer, fit in fits.items():
-        solved = fit.solve() / np.mean(energies[layer])
+    for layer, fit in _fits(network, batches, targets).items():
+        solved = fit.solve() / fit.target_mean()
         readout = backbones.Readout(solved[:-1], solved[-1])
         for part, array in readout._asdict().items():
             found[f"{layer}/{part}"] = array.astype("float16")

@@ -88,6 +88,5 @@ class Teacher(keras.layers.Layer):
         for number, part in enumerate(self.parts):
             features.update(part(image if number else image[: self.shown]))
         for layer, readout in self.readouts.items():
-            kernel, bias = (keras.ops.cast(array, features[layer].dtype) for array in readout)
-            features[layer] = keras.ops.matmul(features[layer], kernel) + bias
+            features[layer] = readout.of(features[layer])
         return features

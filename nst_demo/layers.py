@@ -128,8 +128,11 @@ class UpsampleConvolution(StyledConvolution):
 class InstanceNormalisation(keras.layers.Layer):
     """Every channel of every picture with a learnt mean and deviation. Ulyanov et al., 1607.08022.
 
-    (B, h, w, C) -> (B, h, w, C). The moments are taken in float32 whatever the precision.
+    (B, h, w, C) -> (B, h, w, C). The moments are taken in float32 whatever the precision. The
+    deviation is never negative.
     """
+
+    LEAST_DEVIATION = 1e-3  # in `rectified`, which divides by it
 
     def __init__(self, epsilon: float = 1e-5, **kwargs: Any):
         super().__init__(**kwargs)
@@ -137,15 +140,43 @@ class InstanceNormalisation(keras.layers.Layer):
 
     def build(self, input_shape):
         shape = (input_shape[-1],)
-        self.deviation = self.add_weight(shape=shape, initializer="ones", name="deviation")
+        self.deviation = self.add_weight(
+            shape=shape, initializer="ones", constraint="non_neg", name="deviation"
+        )
         self.mean = self.add_weight(shape=shape, initializer="zeros", name="mean")
 
-    def call(self, features):
+    def _moments(self, features):
+        """Of the features: mean and 1 / deviation, float32 (B, 1, 1, C)."""
         values = ops.cast(features, "float32")
         mean = ops.mean(values, axis=(1, 2), keepdims=True)
         # In one pass, which is faster; the features' means are no larger than their deviations.
         square = ops.mean(ops.square(values), axis=(1, 2), keepdims=True)
         variance = ops.maximum(square - ops.square(mean), 0.0)
-        scale = ops.cast(self.deviation, "float32") * ops.rsqrt(variance + self.epsilon)
+        return mean, ops.rsqrt(variance + self.epsilon)
+
+    def call(self, features):
+        mean, inverse = self._moments(features)
+        scale = ops.cast(self.deviation, "float32") * inverse
         shift = ops.cast(self.mean, "float32") - mean * scale
         return features * ops.cast(scale, features.dtype) + ops.cast(shift, features.dtype)
+
+    def rectified(self, features):
+        """(x, scale) with x * scale = relu(self(features)); scale is (B, 1, 1, C), over 0.
+
+        A pass over the features less: the scale goes into the next layer's kernel (`rescaled`).
+        """
+        mean, inverse = self._moments(features)
+        deviation = ops.maximum(ops.cast(self.deviation, "float32"), self.LEAST_DEVIATION)
+        shift = ops.cast(self.mean, "float32") / (deviation * inverse) - mean
+        x = ops.relu(features + ops.cast(shift, features.dtype))
+        return x, ops.cast(deviation * inverse, features.dtype)
+
+
+def rescaled(features, scale, kernel):
+    """(x, k) so that the convolution of x by k is that of features * scale by `kernel`.
+
+    features (B, h, w, C), scale (B, 1, 1, C), kernel (kh, kw, C, D).
+    """
+    if features.shape[0] == 1:  # one picture: cheaper in the weights than in the features
+        return features, kernel * ops.reshape(scale, (-1, 1))
+    return features * scale, kernel

@@ -50,6 +50,31 @@ def test_instance_normalisation_gives_every_picture_the_learnt_moments(picture):
     np.testing.assert_allclose(found.std((1, 2)), [[1, 2, 3]] * 2, rtol=1e-2)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_normalisations_scale_may_go_into_the_next_kernel(picture, batch):
+    rng = np.random.default_rng(0)
+    features = rng.normal(2, 3, (batch, 9, 7, 3)).astype("float32")
+    kernel = rng.normal(size=(3, 3, 3, 4)).astype("float32")
+    layer = layers.InstanceNormalisation()
+    layer.build(features.shape)
+    layer.deviation.assign([0.3, 2.0, 0.0])
+    layer.mean.assign([0.4, -1.0, 0.5])
+    x, scale = layer.rectified(features)
+    assert float(ops.min(x)) == 0 < float(ops.min(scale))
+    np.testing.assert_allclose(x * scale, ops.relu(layer(features)), atol=5e-3)
+    expected = ops.conv(x * scale, kernel, padding="valid")
+    found = ops.conv(*layers.rescaled(x, scale, kernel), padding="valid")
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_deviation_stays_positive_in_training():
+    layer = layers.InstanceNormalisation()
+    layer.build((None, None, None, 2))
+    optimizer = keras.optimizers.SGD(1.0)
+    optimizer.apply([ops.convert_to_tensor([0.5, 3.0])], [layer.deviation])
+    np.testing.assert_allclose(layer.deviation, [0.5, 0.0])
+
+
 def test_a_linear_upsampling_is_the_other_without_bias_and_relu(picture):
     features = picture(6, 7)[None] - 0.5
     plain, linear = (layers.UpsampleConvolution(4, linear=flag) for flag in (False, True))

@@ -33,7 +33,7 @@ from keras import ops
 
 from nst_demo import images, losses, models, strokes, weights
 from nst_demo.errors import StyleTransferError, check_range, check_seed, check_weight
-from nst_demo.layers import InstanceNormalisation, UpsampleConvolution
+from nst_demo.layers import InstanceNormalisation, UpsampleConvolution, rescaled
 
 STRIDE = 8  # the coarsest features are at 1/8: padded sides must be multiples of this
 TRIM = 8  # the decoder's unpadded convolutions take this many pixels off each side
@@ -42,7 +42,7 @@ MAX_SIZE = 4096  # px
 STROKE_SIZE = 1024  # px, long side: in larger pictures the strokes are to be as large as in this
 LEAST_SIZE = 192  # px, long side: no picture is painted smaller for larger strokes
 CHANNELS = (24, 32, 64)  # at 1/2, 1/4, 1/8
-BLOCKS = (0, 1, 2)  # residual blocks at each of them
+BLOCKS = (0, 1, 2)  # residual blocks at each of them: none at 1/2
 KEPT_STYLES = 64  # in memory, a megabyte each
 EXAMPLES = Path(__file__).parents[2] / "examples" / "styles"  # of a checkout
 
@@ -80,10 +80,12 @@ class ShuffledConvolution(keras.layers.Layer):
         )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
-    def call(self, features):
+    def call(self, features, scale):
+        """`scale` (B, 1, 1, C) multiplies the features."""
         level = ops.reshape(ops.mean(self.kernel, axis=(0, 1)), (-1, 4, self.filters))
         off = level - ops.mean(level, axis=1, keepdims=True)
         kernel = self.kernel - ops.reshape(off, (-1, 4 * self.filters))
+        features, kernel = rescaled(features, scale, kernel)
         x = ops.conv(features, kernel, padding="valid") + ops.tile(self.bias, 4)
         return ops.depth_to_space(x, 2)
 
@@ -120,22 +122,22 @@ class FeedforwardNetwork(keras.Model):
     (B, H, W, 3) in [0, 1], H and W multiples of STRIDE -> (B, H - 2 TRIM, W - 2 TRIM, 3) in [0, 1].
     """
 
-    def __init__(self, channels: tuple[int, ...] = CHANNELS, blocks: tuple[int, ...] = BLOCKS):
+    def __init__(self):
         super().__init__(name="feedforward")
         self.down = [  # no bias: instance normalisation takes it away again
             keras.layers.Conv2D(c, 3 if level else 4, 2, use_bias=False, name=f"down{level}")
-            for level, c in enumerate(channels)
+            for level, c in enumerate(CHANNELS)
         ]
         self.down_norms = [
-            InstanceNormalisation(name=f"down_norm{i}") for i in range(len(channels))
+            InstanceNormalisation(name=f"down_norm{i}") for i in range(len(CHANNELS))
         ]
         # By level, from 1/2 on.
         self.blocks = [
             [ResidualBlock(c, name=f"block{level}_{i}") for i in range(count)]
-            for level, (c, count) in enumerate(zip(channels, blocks, strict=True))
+            for level, (c, count) in enumerate(zip(CHANNELS, BLOCKS, strict=True))
         ]
         self.up = [
-            UpsampleConvolution(c, linear=True, name=f"up{i}") for i, c in enumerate(channels[:-1])
+            UpsampleConvolution(c, linear=True, name=f"up{i}") for i, c in enumerate(CHANNELS[:-1])
         ]
         self.up_norms = [InstanceNormalisation(name=f"up_norm{i}") for i in range(len(self.up))]
         self.leave = ShuffledConvolution(3, name="leave")
@@ -144,27 +146,31 @@ class FeedforwardNetwork(keras.Model):
         """Makes the weights; the shapes of the inputs do not matter."""
         if not self.built:
             self.built = True
+            at_half = (None, None, None, CHANNELS[0])
+            for layer in (self.down_norms[0], self.down[1], self.up_norms[0]):
+                layer.build(at_half)  # `call` goes past their own
             self(ops.zeros((1, 64, 64, 3)))
 
     def call(self, image):
-        features = [image - 0.5]
-        for down, norm in zip(self.down, self.down_norms, strict=True):
-            # As much as halves even sides: one on each for a kernel of 4, one in all for 3.
-            x = _mirror(features[-1], down.kernel_size[0] - 3, 1)
-            features.append(ops.relu(norm(down(x))))  # (B, H/2, W/2, C2), ...
-        x = features[-1]
-        for level in reversed(range(len(self.down))):
+        # At 1/2, where features are largest, the normalisations' scale goes into the next kernel.
+        x, scale = self.down_norms[0].rectified(self.down[0](_mirror(image - 0.5, 1, 1)))
+        x, kernel = rescaled(_mirror(x, 0, 1), scale, self.down[1].kernel)
+        features = [ops.relu(self.down_norms[1](ops.conv(x, kernel, 2, padding="valid")))]
+        for down, norm in zip(self.down[2:], self.down_norms[2:], strict=True):
+            features.append(ops.relu(norm(down(_mirror(features[-1], 0, 1)))))
+        x = features.pop()  # of 1/4, ... those above the coarsest are left
+        for level in reversed(range(1, len(self.down))):
             for block in self.blocks[level]:
                 x = block(x)
-            if not level:
+            x, norm = self.up[level - 1](x), self.up_norms[level - 1]
+            if level == 1:  # no skip connection at 1/2: it would copy the photo's texture
                 break
-            x = ops.relu(self.up_norms[level - 1](self.up[level - 1](x)))
-            if level > 1:  # no skip connection at 1/2: it would copy the photo's texture
-                # Each unpadded upsampling takes one more of its own pixels off each side.
-                trim = 2 ** (len(self.down) - level) - 1
-                x = x + features[level][:, trim:-trim, trim:-trim]
+            # Each unpadded upsampling takes one more of its own pixels off each side.
+            trim = 2 ** (len(self.down) - level) - 1
+            x = ops.relu(norm(x)) + features.pop()[:, trim:-trim, trim:-trim]
+        x = self.leave(*self.up_norms[0].rectified(x))
         # The sigmoid in float32: bfloat16 has fewer values in [0, 1] than pixels have.
-        return ops.sigmoid(ops.cast(self.leave(x), "float32"))
+        return ops.sigmoid(ops.cast(x, "float32"))
 
 
 # ---- Training objective --------------------------------------------------------------------------

@@ -79,7 +79,8 @@ ARCHITECTURES = {
     "lite": Architecture(
         (16, 32, 64, 128, 128),
         (2, 2, 4, 4, 1),
-        wider=(("block1_conv1", 24), ("block2_conv1", 40)),  # else they hold too little of VGG19's
+        # Else they hold too little of VGG19's.
+        wider=(("block1_conv1", 24), ("block2_conv1", 40), ("block3_conv1", 112)),
     ),
     "vgg16": Architecture((64, 128, 256, 512, 512), (2, 2, 3, 3, 3)),
     "vgg19": Architecture((64, 128, 256, 512, 512), (2, 2, 4, 4, 4)),

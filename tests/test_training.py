@@ -18,9 +18,10 @@ import pytest
 from keras import ops
 from PIL import Image
 
+import nst_demo
 from nst_demo import backbones, images, losses, models
 from nst_demo.errors import StyleTransferError
-from nst_demo.methods import adain
+from nst_demo.methods import adain, gatys
 from nst_demo.training import adain as train_adain
 from nst_demo.training import chart, data, distill, files, loop, store, teachers
 from nst_demo.training.log import Log
@@ -870,24 +871,36 @@ def test_disturbed_crops_keep_what_they_should(picture):
     assert 0 < changed < 8  # at cells of one pixel there is no texture below them
 
 
-def test_every_sixth_crop_is_led_to_a_style_by_lite(pictures, monkeypatch, tiny_backbone):
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="optimises by TensorFlow")
+def test_every_fourth_crop_is_led_to_a_style_by_lite(pictures, monkeypatch):
     asked = []
 
-    def stylize(photo, styles, options):
-        asked.append((photo, styles[0], options))
-        return 1 - photo
+    def stylize(photo, style, method, **options):
+        asked.append((photo, style, gatys.Options(**options)))
+        assert method == "gatys"
+        return 1 - photo / 255
 
-    monkeypatch.setattr(distill.gatys, "stylize", stylize)
+    monkeypatch.setattr(nst_demo, "stylize", stylize)
     folders = [data.PictureFolder(folder, 64) for folder in pictures]
     rng = np.random.default_rng(0)
-    crops = [distill._picture(rng, folders, 64, index) for index in range(24)]
-    assert len(asked) == 4
-    for index, (photo, style, options) in zip((10, 11, 22, 23), asked, strict=True):
-        np.testing.assert_array_equal(crops[index], np.round((1 - photo) * 255))
+    crops = [distill._picture(rng, folders, 64, index) for index in range(32)]
+    assert len(asked) == 8
+    found = [crops[index] for index in (12, 13, 14, 15, 28, 29, 30, 31)]
+    for crop, (photo, style, options) in zip(found, asked, strict=True):
+        np.testing.assert_array_equal(crop, 255 - photo)
         assert photo.shape == style.shape == (64, 64, 3)
         assert 8 <= options.iterations <= distill.OPTIMISED
         assert options.settings.backbone == "lite"
-    assert len({options.seed for _, _, options in asked}) == 4
+    assert len({options.seed for _, _, options in asked}) == 8
+
+
+def test_crops_need_no_tensorflow_where_keras_has_another_backend(pictures, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    monkeypatch.setattr(distill, "optimised", None)
+    folders = [data.PictureFolder(folder, 64) for folder in pictures]
+    rng = np.random.default_rng(0)
+    for index in range(16):
+        assert distill._picture(rng, folders, 64, index).shape == (64, 64, 3)
 
 
 def test_a_linear_fit_finds_the_map():

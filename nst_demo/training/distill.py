@@ -20,8 +20,8 @@ import keras
 import numpy as np
 from keras import ops
 
+import nst_demo
 from nst_demo import backbones, images, losses, models, weights
-from nst_demo.methods import gatys
 from nst_demo.training import data, files, loop
 from nst_demo.training.store import Store, StoredBatches
 from nst_demo.training.teachers import Teacher
@@ -29,7 +29,8 @@ from nst_demo.training.teachers import Teacher
 # One convolution, with features larger than all others together: cheaper computed than read.
 COMPUTED = "block1_conv1"
 CROPS = 2400
-OPTIMISED = 40  # evaluations, at most
+OPTIMISED = 100  # evaluations, at most: as many as quality mode makes
+STARTS = ("fast", "content", "content+noise")
 READOUT_BATCHES = 12  # of 32 crops, that the readouts are fitted to
 STORED = tuple(layer for layer in backbones.STYLE_LAYERS if layer != COMPUTED)
 # Alike, the shallow layers with their small errors would be the last to be learnt.
@@ -60,15 +61,17 @@ def optimised(rng: np.random.Generator, crop: np.ndarray, other: np.ndarray) -> 
     Cf. Ross, Gordon & Bagnell, "A reduction of imitation learning ...", arXiv 1011.0686: a student
     has to learn on what its own decisions lead to.
     """
-    options = gatys.Options(
-        iterations=int(rng.integers(8, OPTIMISED + 1)),
-        content_weight=float(10 ** rng.uniform(-1, 1)),
-        init="content" if rng.random() < 0.5 else "content+noise",
-        seed=int(rng.integers(2**31)),
-    )
-    photo, style = (part.astype("float32") / 255.0 for part in (crop, other))
     with models.arithmetic("float32"):  # as in quality mode, whatever the training computes in
-        return _uint8(gatys.stylize(photo, [style], options))
+        picture = nst_demo.stylize(
+            crop,
+            other,
+            method="gatys",
+            iterations=int(rng.integers(8, OPTIMISED + 1)),
+            content_weight=float(10 ** rng.uniform(-0.5, 0.5)),
+            init=str(rng.choice(STARTS)),
+            seed=int(rng.integers(2**31)),
+        )
+    return _uint8(picture)
 
 
 def _cell(rng: np.random.Generator) -> int:
@@ -87,14 +90,14 @@ def _picture(rng, folders: Sequence[data.PictureFolder], side: int, index: int) 
     led into what only it takes for the style, or for the photo.
     """
     own, other = (folders[(index + i) % len(folders)] for i in range(2))
-    crop, kind = own.crop(rng, side), index // len(folders) % 6
-    if kind == 3:
-        return grainy(rng, crop)
+    crop, kind = own.crop(rng, side), index // len(folders) % 8
+    if kind < 4:
+        return crop
     if kind == 4:
+        return grainy(rng, crop)
+    if kind == 5 or keras.backend.backend() != "tensorflow":  # which the optimisation needs
         return textured(rng, crop, other.crop(rng, side))
-    if kind == 5:
-        return optimised(rng, crop, other.crop(rng, side))
-    return crop
+    return optimised(rng, crop, other.crop(rng, side))
 
 
 def normalise_activations(network: keras.Model, pictures: np.ndarray) -> None:

@@ -14,7 +14,7 @@ So tiling is exact but for float rounding; a narrower border would be cheaper an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -150,6 +150,170 @@ class Targets(NamedTuple):
     pixels: Any  # () of the picture
 
 
+class _Features:
+    """What the loss takes from a structure's backbone, which is cut at the layers that matter."""
+
+    def __init__(self, structure: Structure):
+        # Not in bfloat16: 0.6 of the time, but its gradients are so rough that L-BFGS stalls.
+        network = models.shared(
+            ("backbone", structure.backbone), lambda: backbones.load(structure.backbone)
+        )
+        self.structure = structure
+        self.parts = backbones.segments(network, structure.layers)
+        self.readouts = backbones.readouts(structure.backbone)
+        self.widths = {layer: network.output[layer].shape[-1] for layer in structure.layers}
+
+    def channels(self, layer: str) -> int:
+        """Of the features that are compared themselves."""
+        return self.readouts[layer].bias.size if layer in self.readouts else self.widths[layer]
+
+    def statistics(self, picture, contents, guides, inner=None) -> Statistics:
+        """Of a picture, or of what counts of a window."""
+        x, style, content = picture, {}, {}
+        photo = dict(zip(self.structure.content_layers, contents, strict=True))
+        for layer, part in self.parts.items():
+            x = part(x)
+            crop = _cropping(inner, backbones.stride(layer))
+            if layer in photo:
+                content[layer] = self._content_sums(self._read(crop(x), layer), photo[layer])
+            if layer in self.structure.style_layers:
+                style[layer] = []
+                for weights in self._region_weights(guides, layer, crop):
+                    sums = losses.layer_sums(crop(x), style=False, weights=weights)
+                    x, gram = _tap_gram(x, crop, weights)
+                    style[layer].append(self._style_sums(sums, gram, layer))
+        by_layer = [style[layer] for layer in self.structure.style_layers]
+        return Statistics(
+            tuple(zip(*by_layer, strict=True)), tuple(content[layer] for layer in photo)
+        )
+
+    def of_style(self, picture, inner) -> tuple[losses.Sums, ...]:
+        """The style layers' sums of a style, which has no regions."""
+        found = {}
+        for layer, x in self._counted(picture, inner):
+            sums = losses.layer_sums(x, style=False)
+            found[layer] = self._style_sums(sums, _gram(x), layer)
+        return tuple(found[layer] for layer in self.structure.style_layers)
+
+    def of_photo(self, picture, inner) -> tuple[Any, ...]:
+        """The content layers' features."""
+        found = {
+            layer: self._read(x, layer)
+            for layer, x in self._counted(picture, inner)
+            if layer in self.structure.content_layers
+        }
+        return tuple(found[layer] for layer in self.structure.content_layers)
+
+    def photo_sums(self, contents) -> tuple[losses.Sums, ...]:
+        """The photo's own content sums, from `of_photo`."""
+        return tuple(self._content_sums(features, features) for features in contents)
+
+    def _counted(self, picture, inner) -> Iterator[tuple[str, Any]]:
+        """(layer, its features where they count), layer by layer."""
+        x = picture
+        for layer, part in self.parts.items():
+            x = part(x)
+            yield layer, _cropping(inner, backbones.stride(layer))(x)
+
+    def _read(self, features, layer: str):
+        return self.readouts[layer].of(features) if layer in self.readouts else features
+
+    def _content_sums(self, features, photo) -> losses.Sums:
+        return _louder(losses.layer_sums(features, style=False, content=photo), self.structure.gain)
+
+    def _style_sums(self, sums: losses.Sums, gram, layer: str) -> losses.Sums:
+        """The Gram matrix is all, so the readout is applied to the sums: at no cost."""
+        sums = sums._replace(gram=gram)
+        if layer in self.readouts:
+            sums = losses.read(sums, *self.readouts[layer])
+        return _louder(sums, self.structure.gain)
+
+    def _region_weights(self, guides, layer: str, crop) -> list[Any]:
+        """(1, h, w, 1) for each region; [None] where there are no masks."""
+        import tensorflow as tf
+
+        if not self.structure.regions:
+            return [None]
+        stride = backbones.stride(layer)
+        shares = crop(tf.nn.avg_pool2d(guides, stride, stride, "VALID"))
+        return [shares[..., r : r + 1] for r in range(self.structure.regions)]
+
+
+class _Loss:
+    """The four parts of a structure's loss."""
+
+    def __init__(self, structure: Structure):
+        self.pixel_range = structure.pixel_range
+        self.style = losses.STYLE_LOSSES[structure.style_loss]
+        self.content = losses.CONTENT_LOSSES[structure.content_loss]
+        self.variation = losses.VARIATION_LOSSES[structure.variation_loss]
+        if self.variation is losses.total_variation:
+            self.variation = _total_variation
+
+    def of_features(self, found: Statistics, targets: Targets):
+        """[content, style] (2,), weighted."""
+        import tensorflow as tf
+
+        wanted, pixels = targets.statistics, targets.pixels
+        content = [
+            self.content(own, target, pixels=pixels)
+            for own, target in zip(found.content, wanted.content, strict=True)
+        ]
+        style = [
+            [self.style(_seen(a), b, pixels=pixels) for a, b in zip(own, target, strict=True)]
+            for own, target in zip(found.style, wanted.style, strict=True)
+        ]
+        return targets.weights[:2] * tf.stack(
+            [
+                tf.reduce_sum(tf.stack(content) * targets.content_weights),
+                tf.reduce_sum(tf.stack(style) * targets.style_weights),
+            ]
+        )
+
+    def of_pixels(self, image, weights):
+        """[variation, range] (2,), weighted, and the gradient of their sum."""
+        import tensorflow as tf
+
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(image)
+            variation = tf.cond(  # is not computed where it has no weight
+                weights[2] > 0,
+                lambda: self.variation(self.pixel_range * image),
+                lambda: 0.0,
+            )
+            parts = weights[2:] * tf.stack([variation, _out_of_range(image)])
+            total = tf.reduce_sum(parts)
+        return parts, tape.gradient(total, image)
+
+
+class _Signature:
+    """The kinds of tensors that a structure's compiled functions take, for pictures of any size."""
+
+    def __init__(self, structure: Structure, features: _Features):
+        import tensorflow as tf
+
+        regions, layers = structure.regions, structure.content_layers
+        self.picture = tf.TensorSpec([1, None, None, 3])
+        self.guides = tf.TensorSpec([1, None, None, regions])
+        self.inner = tf.TensorSpec([4], tf.int32)
+        self.contents = tuple(tf.TensorSpec([1, None, None, features.channels(n)]) for n in layers)
+        # One cell has one position at the deepest layers.
+        cell = [CELL // backbones.stride(n) for n in layers]
+        example = features.statistics(
+            tf.zeros([1, CELL, CELL, 3]),
+            [tf.zeros([1, s, s, features.channels(n)]) for n, s in zip(layers, cell, strict=True)],
+            tf.zeros([1, CELL, CELL, regions]),
+        )
+        self.sums = tf.nest.map_structure(lambda value: tf.TensorSpec(value.shape), example)
+        self.targets = Targets(
+            self.sums,
+            tf.TensorSpec([max(1, regions), len(structure.style_layers)]),
+            tf.TensorSpec([len(layers)]),
+            tf.TensorSpec([len(PARTS)]),
+            tf.TensorSpec([]),
+        )
+
+
 class _Compiled:
     """The loss of a structure as TensorFlow functions of pictures (1, H, W, 3) of any size.
 
@@ -161,187 +325,56 @@ class _Compiled:
     def __init__(self, structure: Structure):
         import tensorflow as tf
 
-        # Not in bfloat16: 0.6 of the time, but its gradients are so rough that L-BFGS stalls.
-        network = models.shared(
-            ("backbone", structure.backbone), lambda: backbones.load(structure.backbone)
-        )
-        parts = backbones.segments(network, structure.layers)
-        readouts = backbones.readouts(structure.backbone)
+        self._features, self._loss = _Features(structure), _Loss(structure)
+        takes, features = _Signature(structure, self._features), self._features
+        whole = takes.picture, takes.contents, takes.guides
+        window = *whole, takes.inner
 
-        def read(features, layer):
-            """The features as the loss sees them, where they themselves are compared."""
-            return readouts[layer].of(features) if layer in readouts else features
+        def compiled(function: Callable[..., Any], *signature: Any) -> Any:
+            return tf.function(function, autograph=False, input_signature=signature)
 
-        def channels(layer):
-            """Of `read`'s result."""
-            return (
-                readouts[layer].bias.size if layer in readouts else network.output[layer].shape[-1]
-            )
+        self.evaluate = compiled(self._evaluate, *whole, takes.targets)
+        self.tile_sums = compiled(features.statistics, *window)
+        self.derive = compiled(self._derive, takes.sums, takes.picture, takes.targets)
+        self.tile_gradient = compiled(self._tile_gradient, *window, takes.sums)
+        self.style_sums = compiled(features.of_style, takes.picture, takes.inner)
+        self.content_features = compiled(features.of_photo, takes.picture, takes.inner)
+        self.content_sums = compiled(features.photo_sums, takes.contents)
 
-        def style_sums_of(sums, gram, layer):
-            """The same of sums, where the Gram matrix is all: of more channels at no cost."""
-            sums = sums._replace(gram=gram)
-            if layer in readouts:
-                sums = losses.read(sums, *readouts[layer])
-            return _louder(sums, structure.gain)
+    def _evaluate(self, image, contents, guides, targets):
+        """The weighted parts (4,) and the gradient of their sum."""
+        import tensorflow as tf
 
-        style_loss = losses.STYLE_LOSSES[structure.style_loss]
-        content_loss = losses.CONTENT_LOSSES[structure.content_loss]
-        variation_loss = losses.VARIATION_LOSSES[structure.variation_loss]
-        if variation_loss is losses.total_variation:
-            variation_loss = _total_variation
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(image)
+            found = self._features.statistics(image, contents, guides)
+            parts = self._loss.of_features(found, targets)
+            total = tf.reduce_sum(parts)
+        by_features = tape.gradient(total, image)
+        with tf.control_dependencies([by_features]):  # the features' buffers are free by then
+            image = tf.identity(image)
+        pixel_parts, by_pixels = self._loss.of_pixels(image, targets.weights)
+        return tf.concat([parts, pixel_parts], 0), by_features + by_pixels
 
-        def statistics(picture, contents, guides, inner=None):
-            """Statistics of a picture, or of what counts of a window."""
-            x, style, content = picture, {}, {}
-            photo = dict(zip(structure.content_layers, contents, strict=True))
-            for layer, part in parts.items():
-                x = part(x)
-                stride = backbones.stride(layer)
-                crop = _cropping(inner, stride)
-                if layer in photo:
-                    seen = read(crop(x), layer)
-                    sums = losses.layer_sums(seen, style=False, content=photo[layer])
-                    content[layer] = _louder(sums, structure.gain)
-                if layer in structure.style_layers:
-                    weights = [None]
-                    if structure.regions:
-                        shares = crop(tf.nn.avg_pool2d(guides, stride, stride, "VALID"))
-                        weights = [shares[..., r : r + 1] for r in range(structure.regions)]
-                    style[layer] = []
-                    for weight in weights:
-                        sums = losses.layer_sums(crop(x), style=False, weights=weight)
-                        x, gram = _tap_gram(x, crop, weight)
-                        style[layer].append(style_sums_of(sums, gram, layer))
-            by_layer = [style[layer] for layer in structure.style_layers]
-            return Statistics(
-                tuple(zip(*by_layer, strict=True)),
-                tuple(content[layer] for layer in photo),
-            )
+    def _derive(self, found, image, targets):
+        """(weighted parts, derivative by the sums, gradient by the pixels' own losses)."""
+        import tensorflow as tf
 
-        def feature_losses(found, targets):
-            """[content, style], weighted by layer but not by part."""
-            pixels = targets.pixels
-            content = [
-                content_loss(own, target, pixels=pixels)
-                for own, target in zip(found.content, targets.statistics.content, strict=True)
-            ]
-            style = [
-                [style_loss(_seen(a), b, pixels=pixels) for a, b in zip(own, target, strict=True)]
-                for own, target in zip(found.style, targets.statistics.style, strict=True)
-            ]
-            return [
-                tf.reduce_sum(tf.stack(content) * targets.content_weights),
-                tf.reduce_sum(tf.stack(style) * targets.style_weights),
-            ]
+        pixel_parts, by_pixels = self._loss.of_pixels(image, targets.weights)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(found)
+            parts = self._loss.of_features(found, targets)
+            total = tf.reduce_sum(parts)
+        by_sums = tape.gradient(total, found, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return tf.concat([parts, pixel_parts], 0), by_sums, by_pixels
 
-        def weigh(image, weights):
-            """Of the losses of the pixels themselves: [variation, range], weighted; gradient."""
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(image)
-                variation = tf.cond(  # is not computed where it has no weight
-                    weights[2] > 0,
-                    lambda: variation_loss(structure.pixel_range * image),
-                    lambda: 0.0,
-                )
-                parts = weights[2:] * tf.stack([variation, _out_of_range(image)])
-                total = tf.reduce_sum(parts)
-            return parts, tape.gradient(total, image)
+    def _tile_gradient(self, image, contents, guides, inner, derivative):
+        import tensorflow as tf
 
-        picture = tf.TensorSpec([1, None, None, 3])
-        guide = tf.TensorSpec([1, None, None, structure.regions])
-        window = tf.TensorSpec([4], tf.int32)
-        contents = tuple(
-            tf.TensorSpec([1, None, None, channels(n)]) for n in structure.content_layers
-        )
-        # One cell has one position at the deepest layers.
-        example = statistics(
-            tf.zeros([1, CELL, CELL, 3]),
-            [
-                tf.zeros([1, CELL // backbones.stride(n), CELL // backbones.stride(n), c.shape[-1]])
-                for n, c in zip(structure.content_layers, contents, strict=True)
-            ],
-            tf.zeros([1, CELL, CELL, structure.regions]),
-        )
-        sums = tf.nest.map_structure(lambda value: tf.TensorSpec(value.shape), example)
-        target = Targets(
-            sums,
-            tf.TensorSpec([max(1, structure.regions), len(structure.style_layers)]),
-            tf.TensorSpec([len(contents)]),
-            tf.TensorSpec([len(PARTS)]),
-            tf.TensorSpec([]),
-        )
-
-        @tf.function(autograph=False, input_signature=[picture, contents, guide, target])
-        def evaluate(image, contents, guides, targets):
-            """The weighted parts (4,) and the gradient of their sum."""
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(image)
-                found = statistics(image, contents, guides)
-                parts = targets.weights[:2] * tf.stack(feature_losses(found, targets))
-                total = tf.reduce_sum(parts)
-            by_features = tape.gradient(total, image)
-            with tf.control_dependencies([by_features]):  # the features' buffers are free by then
-                image = tf.identity(image)
-            pixel_parts, by_pixels = weigh(image, targets.weights)
-            return tf.concat([parts, pixel_parts], 0), by_features + by_pixels
-
-        @tf.function(autograph=False, input_signature=[picture, contents, guide, window])
-        def tile_sums(image, contents, guides, inner):
-            return statistics(image, contents, guides, inner)
-
-        @tf.function(autograph=False, input_signature=[sums, picture, target])
-        def derive(found, image, targets):
-            """(weighted parts, derivative by the sums, gradient by the pixels' own losses)."""
-            pixel_parts, by_pixels = weigh(image, targets.weights)
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(found)
-                parts = targets.weights[:2] * tf.stack(feature_losses(found, targets))
-                total = tf.reduce_sum(parts)
-            by_sums = tape.gradient(
-                total, found, unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
-            return tf.concat([parts, pixel_parts], 0), by_sums, by_pixels
-
-        @tf.function(autograph=False, input_signature=[picture, contents, guide, window, sums])
-        def tile_gradient(image, contents, guides, inner, derivative):
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(image)
-                found = statistics(image, contents, guides, inner)
-            return tape.gradient(found, image, output_gradients=derivative)
-
-        @tf.function(autograph=False, input_signature=[picture, window])
-        def style_sums(image, inner):
-            """Of a style, which has no regions."""
-            x, found = image, {}
-            for layer, part in parts.items():
-                x = part(x)
-                counted = _cropping(inner, backbones.stride(layer))(x)
-                sums = losses.layer_sums(counted, style=False)
-                found[layer] = style_sums_of(sums, _gram(counted), layer)
-            return tuple(found[layer] for layer in structure.style_layers)
-
-        @tf.function(autograph=False, input_signature=[picture, window])
-        def content_features(image, inner):
-            x, found = image, {}
-            for layer, part in parts.items():
-                x = part(x)
-                if layer in structure.content_layers:
-                    found[layer] = read(_cropping(inner, backbones.stride(layer))(x), layer)
-            return tuple(found[layer] for layer in structure.content_layers)
-
-        @tf.function(autograph=False, input_signature=[contents])
-        def content_sums(contents):
-            """The photo's own."""
-            return tuple(
-                _louder(losses.layer_sums(c, style=False, content=c), structure.gain)
-                for c in contents
-            )
-
-        self.evaluate = evaluate
-        self.tile_sums, self.derive, self.tile_gradient = tile_sums, derive, tile_gradient
-        self.style_sums = style_sums
-        self.content_features, self.content_sums = content_features, content_sums
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(image)
+            found = self._features.statistics(image, contents, guides, inner)
+        return tape.gradient(found, image, output_gradients=derivative)
 
 
 def _cropping(inner, stride: int) -> Callable[[Any], Any]:
@@ -486,7 +519,7 @@ class Objective:
 
     Args:
         content: (h, w, 3), of the size worked at.
-        styles: pictures of the sizes at which their statistics are taken.
+        styles: pictures of the sizes at which their statistics are taken; each is looked at once.
         shares: (styles,) that sum to 1.
         strength: 0 ... 1: targets between the photo's own statistics and the styles'.
         masks: (h, w) for each style, in [0, 1]; None: every style counts everywhere.
@@ -498,7 +531,7 @@ class Objective:
         structure: Structure,
         weights: Weights,
         content: np.ndarray,
-        styles: Sequence[np.ndarray],
+        styles: Iterable[np.ndarray],
         *,
         shares: Sequence[float] | np.ndarray,
         strength: float = 1.0,

@@ -15,6 +15,8 @@ import numpy as np
 
 from nst_demo.recipes import Recipe
 
+FIRST_STEP, MAX_STEP = 1e-2, 0.5  # of L-BFGS, in units of x
+
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
@@ -61,9 +63,9 @@ def lbfgs(
     start: np.ndarray,
     *,
     memory: int = 10,
-    first_step: float = 1e-2,
+    first_step: float = FIRST_STEP,
     armijo: float = 1e-4,
-    max_step: float = 0.5,
+    max_step: float = MAX_STEP,
     patience: int = 10,
 ) -> Iterator[Evaluation]:
     """Limited-memory BFGS with a non-monotone line search; yields every evaluation, without end.
@@ -205,13 +207,29 @@ def sgd(
 
 
 def minimise(
-    evaluate: Evaluate, start: np.ndarray, recipe: Recipe, *, first: int = 0
+    evaluate: Evaluate,
+    start: np.ndarray,
+    recipe: Recipe,
+    *,
+    first: int = 0,
+    cut: float = 1.0,
+    memory: int = 10,
 ) -> Iterator[Evaluation]:
-    """The optimiser that the recipe names, with its settings, at step `first` of its schedule."""
+    """The optimiser that the recipe names, with its settings, at step `first` of its schedule.
+
+    cut: multiplies its steps, where they proved to be too long.
+    memory: of L-BFGS.
+    """
     if recipe.optimizer == "lbfgs":
-        return lbfgs(evaluate, start)
+        return lbfgs(
+            evaluate,
+            start,
+            memory=memory,
+            first_step=cut * FIRST_STEP,
+            max_step=cut * MAX_STEP,
+        )
     schedule = {
-        "learning_rate": recipe.learning_rate,
+        "learning_rate": cut * recipe.learning_rate,
         "decay": recipe.decay,
         "decay_steps": recipe.decay_steps,
         "pixel_range": recipe.pixel_range,

@@ -278,6 +278,14 @@ def test_save_every_yields_its_multiples_too(options, photo, style):
 # ---- with a loss and a clock of the test's own ---------------------------------------------------
 
 
+def test_save_every_yields_the_end_of_a_coarse_scale_too(options, picture, style, add_recipe):
+    recipe = add_recipe(replace(PLAIN, name="scaled", scales=((0.5, 0.2), (1.0, 0.8))))
+    chosen = options(recipe=recipe, iterations=20, save_every=4)
+    steps = list(gatys.iterate(picture(128, 128), [style], chosen))
+    assert [step.iteration for step in steps] == [0, 4, 5, 8, 10, 12, 15, 16, 20]
+    assert steps[1].scale == (64, 64)
+
+
 class Fake:
     """|x - 0.3|^2, or what `loss` says; an evaluation takes `seconds` of the patched clock."""
 
@@ -393,16 +401,20 @@ def test_the_time_budget_ends_the_run_with_the_best_so_far(options, photo, style
     assert steps[0].seconds_left == pytest.approx(4.6 - 1.5)
 
 
-def test_a_short_budget_is_shared_by_the_scales(options, picture, style, fake, add_recipe):
-    """The whole run would take 20 + 80 + setting up, five times what it is given."""
+def test_a_run_cut_by_its_budget_is_what_it_would_be_without_until_then(
+    options, picture, style, fake, add_recipe
+):
+    """So its settings and the iteration at which it ended make the same picture again."""
     fake(lambda pixels: pixels / (256 * 256))
-    recipe = add_recipe(replace(PLAIN, name="scaled", scales=((0.5, 0.5), (1.0, 0.5))))
-    chosen = options(recipe=recipe, iterations=160, time_budget=20.0, optimizer="adam")
-    steps = list(gatys.iterate(picture(256, 256), [style], chosen))
-    assert steps[-1].scale == (256, 256)
-    coarse = max(step.iteration for step in steps if step.scale == (128, 128))
-    assert 8 < coarse < 24
-    assert 20 <= steps[-1].seconds < 21
+    recipe = add_recipe(replace(PLAIN, name="scaled", scales=((0.5, 0.2), (1.0, 0.8))))
+    chosen = options(recipe=recipe, iterations=100, optimizer="adam")
+    photo = picture(256, 256)
+    *_, cut = gatys.iterate(photo, [style], replace(chosen, time_budget=20.0))
+    assert 20 < cut.iteration < 40
+    assert 20 <= cut.seconds < 21
+    chosen = replace(chosen, save_every=cut.iteration)
+    again = {step.iteration: step for step in gatys.iterate(photo, [style], chosen)}
+    np.testing.assert_array_equal(again[cut.iteration].image, cut.image)
 
 
 def test_a_step_that_diverges_is_cut(options, photo, style, fake):
@@ -450,20 +462,6 @@ def test_a_later_scale_without_a_loss_leaves_the_picture_before_it(
     last = list(run)[-1]
     assert last.scale == (64, 64)
     assert "at the next size" in last.note
-
-
-# ---- another parametrisation ---------------------------------------------------------------------
-
-
-def test_the_optimiser_may_work_on_parameters_of_the_picture(options, photo, style, monkeypatch):
-    """x = 2 z: L-BFGS does not depend on the scale but for its first step."""
-    plain = list(gatys.iterate(photo, [style], options()))
-    double = gatys.Parametrisation(lambda x: x / 2, lambda z: 2 * z, lambda gradient: 2 * gradient)
-    monkeypatch.setattr(gatys, "parametrisation", lambda *_: double)
-    steps = list(gatys.iterate(photo, [style], options()))
-    np.testing.assert_array_equal(steps[0].image, photo)
-    assert totals(steps)[0] == pytest.approx(totals(plain)[0], rel=1e-6)
-    assert totals(steps)[-1] < 0.9 * totals(steps)[0]
 
 
 # ---- stopping ------------------------------------------------------------------------------------

@@ -292,6 +292,21 @@ def test_a_later_part_of_a_run_goes_on_in_the_schedule():
     np.testing.assert_allclose((x[:-1] - x[1:]) * 255**2, [100 * 0.96**3, 100 * 0.96**4], rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["keras", "default"])
+def test_steps_may_be_cut(name):
+    slope = np.array([3.0, -1.0], "float32")
+    recipe, start = recipes.named(name), np.full(2, 0.5, "float32")
+    whole, cut = (
+        next(
+            itertools.islice(
+                optimizers.minimise(lambda x: (float(x @ slope), slope), start, recipe, cut=c), 1, 2
+            )
+        )
+        for c in (1.0, 0.1)
+    )
+    np.testing.assert_allclose(cut.x - start, 0.1 * (whole.x - start), atol=1e-6)
+
+
 def test_the_default_starts_l_bfgs():
     found = optimizers.minimise(
         lambda x: (float(x @ x), 2 * x), np.ones(4, "float32"), recipes.named("default")

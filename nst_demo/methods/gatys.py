@@ -278,7 +278,7 @@ def objective(
         structure,
         weights,
         content,
-        [_fit_style(style, settings, size, options.style_scale) for style in styles],
+        (_fit_style(style, settings, size, options.style_scale) for style in styles),
         shares=normalised_weights(options.style_weights, len(styles)),
         strength=options.strength,
         masks=masks,
@@ -288,15 +288,14 @@ def objective(
 
 # ---- Memory --------------------------------------------------------------------------------------
 
-# Measured on a CPU with TensorFlow 2.21: peaks of processes at 256 ... 2048 px, whole and tiled, on
-# lite and VGG19. At 1024 px then 1.41 GB on lite and 2.72 GB on VGG19; since lite's first layers
-# are wider 1.73 GB, a tenth more than these give.
-PROGRAM_BYTES = 0.7e9  # Python, TensorFlow, and the code that it compiles
+# Measured on a CPU with TensorFlow 2.21: peaks of processes at 384 ... 1448 px on lite, and on
+# VGG19, whole and tiled. They are met within 6 %.
+PROGRAM_BYTES = 0.76e9  # Python, TensorFlow, and the code that it compiles
 FEATURES_FACTOR = 1.3  # the peak of an evaluation by the size of all features,
 PICTURE_FACTOR = 4.0  # and by that of the picture
 WEIGHT_COPIES = 3
 # Pictures kept by the optimiser and around it; L-BFGS' memory comes on top.
-BUFFERS = {"lbfgs": 17, "adam": 14, "sgd": 11}
+BUFFERS = {"lbfgs": 30, "adam": 27, "sgd": 24}
 FREE_SHARE = 0.8  # of what is free that a run may take unless told otherwise
 
 
@@ -448,56 +447,9 @@ def _evaluation_seconds(settings: Recipe, scale: Scale) -> float | None:
 # ---- The search at one scale ---------------------------------------------------------------------
 
 
-class Parametrisation(NamedTuple):
-    """The optimiser's variable z instead of the picture x: x = to_image(z), which is linear.
-
-    A well-conditioned one (a Laplacian pyramid, whitened colours) speeds L-BFGS up: Mordvintsev et
-    al., "Differentiable Image Parameterizations", 2018. `to_gradient` is the transpose of
-    `to_image`: the gradient by z of a loss whose gradient by x is given.
-    """
-
-    from_image: Callable[[np.ndarray], np.ndarray]
-    to_image: Callable[[np.ndarray], np.ndarray]
-    to_gradient: Callable[[np.ndarray], np.ndarray]
-
-
-def _same(array: np.ndarray) -> np.ndarray:
-    return array
-
-
-def parametrisation(settings: Recipe, height: int, width: int) -> Parametrisation:
-    """Of a picture (height, width, 3): its pixels. The one place to add another."""
-    return Parametrisation(_same, _same, _same)
-
-
-class _InParameters:
-    """The objective as a function of the parameters; keeps the last picture."""
-
-    def __init__(self, evaluate: Objective, space: Parametrisation):
-        self.evaluate, self.space = evaluate, space
-
-    def __call__(self, z: np.ndarray) -> tuple[float, np.ndarray]:
-        self.image = self.space.to_image(z)
-        loss, gradient = self.evaluate(self.image)
-        return loss, self.space.to_gradient(gradient)
-
-
 def _pairs(values: int) -> int:
     """Steps that L-BFGS remembers of a picture of so many values: fewer of a large one."""
     return int(np.clip(PAIR_BYTES / (8 * values), *PAIRS))
-
-
-def _evaluations(
-    evaluate: optimizers.Evaluate, start: np.ndarray, settings: Recipe, first: int, cut: float
-) -> Iterator[optimizers.Evaluation]:
-    """The recipe's optimiser with its steps multiplied by `cut`."""
-    if settings.optimizer == "lbfgs":
-        shorter: dict[str, Any] = (
-            {"first_step": cut * 1e-2, "max_step": cut * 0.5} if cut < 1 else {}
-        )
-        return optimizers.lbfgs(evaluate, start, memory=_pairs(start.size), **shorter)
-    slower = replace(settings, learning_rate=cut * settings.learning_rate)
-    return optimizers.minimise(evaluate, start, slower, first=first)
 
 
 class _Search:
@@ -512,14 +464,14 @@ class _Search:
 
     def __init__(
         self,
-        point: _InParameters,
+        evaluate: Objective,
         start: np.ndarray,
         settings: Recipe,
         first: int,
         notes: list[str],
     ):
         """`notes`: what happens is told there."""
-        self.point, self.start, self.settings = point, start, settings
+        self.evaluate, self.start, self.settings = evaluate, start, settings
         self.first, self.notes = first, notes
         self.first_loss, self.least = math.nan, math.inf
         self.best: np.ndarray | None = None
@@ -531,7 +483,9 @@ class _Search:
             if cut == STEP_CUTS[1]:
                 self.notes.append("the step size was cut")
             start = self.start if self.best is None else self.best
-            evaluations = _evaluations(self.point, start, self.settings, done, cut)
+            evaluations = optimizers.minimise(
+                self.evaluate, start, self.settings, first=done, cut=cut, memory=_pairs(start.size)
+            )
             last = next(evaluations) if cut < 1 else None  # the best once more
             for last in evaluations:
                 self._keep(last, first=done == self.first)
@@ -562,10 +516,7 @@ class _Search:
 
 
 class _Clock:
-    """The time of a run: what is left of it, and when its budget is used up.
-
-    A coarse scale may use only its share of a budget that is too small for the whole run.
-    """
+    """The time of a run: what is left of it, and when its budget is used up."""
 
     def __init__(self, started: float, settings: Recipe, scales: Sequence[Scale], options: Options):
         self.started, self.settings, self.scales = started, settings, scales
@@ -582,8 +533,6 @@ class _Clock:
         """The first evaluation of a scale is done, which waited for compilation and the like."""
         self.index, self.first, self.entered = index, iteration, self.seconds()
         self.rate: float | None = None  # seconds per evaluation, measured at this scale
-        work = self._work(iteration)
-        self.share = work[0] / (sum(work) or 1.0)  # of this scale in all that is left
 
     def evaluated(self, iteration: int) -> None:
         self.rate = (self.seconds() - self.entered) / (iteration - self.first)
@@ -599,25 +548,13 @@ class _Clock:
             work.append(ratio * (after.until - before.until + SETTING_UP))
         return work
 
-    def _planned(self, iteration: int) -> float | None:
-        """Seconds left as if there were no budget; None before anything is known."""
-        rate = self.rate or _evaluation_seconds(self.settings, self.scales[self.index])
-        return None if rate is None else rate * sum(self._work(iteration))
-
     def left(self, iteration: int) -> float | None:
         """Seconds expected until the end of the run; None before anything is known."""
-        planned = self._planned(iteration)
+        rate = self.rate or _evaluation_seconds(self.settings, self.scales[self.index])
         within = max(0.0, self.budget - self.seconds())
-        if planned is None:
+        if rate is None:
             return None if math.isinf(within) else within
-        return min(planned, within)
-
-    def over(self, iteration: int) -> bool:
-        """Whether a scale that others follow has used its share of too small a budget."""
-        planned = self._planned(iteration)
-        if planned is None or self.seconds() + planned <= self.budget:
-            return False
-        return self.seconds() - self.entered >= self.share * (self.budget - self.entered)
+        return min(rate * sum(self._work(iteration)), within)
 
 
 def _checked_masks(
@@ -683,10 +620,8 @@ def _begin(
         coarse = images.resize(detail, *image.shape[:2])
         lost = images.resize(detail, height, width) - images.resize(coarse, height, width)
         start = np.clip(start + lost, 0.0, 1.0)
-    space = parametrisation(options.settings, height, width)
-    start = space.from_image(start)
     evaluate = objective(photo, styles, options, masks, scale.tile_pixels)
-    return _Search(_InParameters(evaluate, space), start, options.settings, first, notes)
+    return _Search(evaluate, start, options.settings, first, notes)
 
 
 def iterate(
@@ -750,14 +685,16 @@ def iterate(
                 seconds = time.perf_counter() - resumed
                 models.pace.record(_pace_key(settings, scale), scale.pixels, seconds)
             if search.best is evaluation.x:
-                image, parts = search.point.image, search.point.evaluate.losses()
+                image, parts = evaluation.x, search.evaluate.losses()
 
-            over = index < len(scales) - 1 and clock.over(iteration)
-            if over or clock.spent() or iteration >= scale.until:
-                break
-            if any(every and iteration % every == 0 for every in (PREVIEW_EVERY, save_every)):
+            ends = clock.spent() or iteration >= scale.until
+            saved = save_every is not None and iteration % save_every == 0
+            last = ends and index == len(scales) - 1  # comes below
+            if (saved and not last) or (iteration % PREVIEW_EVERY == 0 and not ends):
                 shown = iteration, list(notes)
                 yield report()
+            if ends:
+                break
             resumed = time.perf_counter()
 
         if not parts:

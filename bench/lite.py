@@ -1,8 +1,9 @@
 """How much of its teacher the packaged `lite` holds: relative error per layer.
 
 `python -m bench.lite --fit FOLDER --test FOLDER --teacher NAME_OR_NPZ ...`: the 1x1 maps from
-lite's features to the teacher's are fitted to the first folder by least squares (they are not
-shipped), the error |map(f) - t| / |t| is measured on the second, mean over its pictures.
+lite's features to the teacher's are fitted to the first folder by least squares (such maps are
+shipped as its readouts, but these are fitted anew), the error |map(f) - t| / |t| is measured on the
+second, mean over its pictures.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 #
 #   --data      folder with content/ (photos) and style/ (paintings)
 #   --teachers  backbone names or .npz files; of each layer the first that has it counts
-#   --minutes   for lite, AdaIN and each style; 0 leaves one out
+#   --minutes   for lite, AdaIN and each style, beside the teachers' time; 0 leaves one out
 #   --out       receives the weights, the preview and state.tar.00, .01, ...: the run folders, in
 #               parts of 15 MB, since some boxes hand back only small files
 #   --resume    where such parts of an earlier call are (default: --out)
@@ -16,11 +16,11 @@
 #   --wheels    what Python lacks is installed from here, into --work, with nothing downloaded
 #
 # Needed beside jax and numpy: keras optree namex rich markdown-it-py mdurl pygments h5py absl-py
-# ml-dtypes packaging typing-extensions pillow pillow-heif. Fetch what the box lacks elsewhere, with
-# its Python version:
+# ml-dtypes packaging typing-extensions pillow pillow-heif tqdm. Fetch what the box lacks elsewhere,
+# with its Python version:
 #   python3 -m pip download --no-deps --only-binary=:all: --python-version 3.12 \
 #       --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 -d WHEELS \
-#       keras optree namex pillow-heif
+#       keras optree namex pillow-heif tqdm
 #
 # The defaults suit one H200. Change them in the environment: BATCH=16 bench/train_gpu.sh ...
 # The steps are the length of the whole schedule, over all calls.
@@ -81,7 +81,7 @@ packages = {
     "keras": "keras", "optree": "optree", "namex": "namex", "rich": "rich", "absl": "absl-py",
     "markdown_it": "markdown-it-py", "mdurl": "mdurl", "pygments": "pygments", "h5py": "h5py",
     "ml_dtypes": "ml-dtypes", "packaging": "packaging", "PIL": "pillow",
-    "typing_extensions": "typing-extensions", "pillow_heif": "pillow-heif",
+    "typing_extensions": "typing-extensions", "pillow_heif": "pillow-heif", "tqdm": "tqdm",
 }
 print(*(package for module, package in packages.items() if find_spec(module) is None))
 EOF

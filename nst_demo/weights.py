@@ -95,6 +95,24 @@ def _is_weights(path: Path) -> bool:
         return False
 
 
+def shapes(path: Path) -> list[tuple[int, ...]]:
+    """Of all arrays in a `.weights.h5`; none where it is damaged, or no such file."""
+    import h5py  # takes long to load, and the page asks this module for names before it needs it
+
+    found: list[tuple[int, ...]] = []
+
+    def note(_: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            found.append(tuple(item.shape))
+
+    try:
+        with h5py.File(path) as file:
+            file.visititems(note)
+    except (OSError, RuntimeError, KeyError, ValueError):
+        return []
+    return found
+
+
 def magenta() -> str:
     """The folder that NST_MAGENTA_MODEL names, else the handle on TensorFlow Hub."""
     folder = os.environ.get(MAGENTA_VARIABLE, "").strip()

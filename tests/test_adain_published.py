@@ -146,6 +146,17 @@ def test_training_goes_on_and_what_it_writes_is_a_method(
     assert large.shape == photo.shape
 
 
+def test_a_decoder_of_another_backbone_is_refused_and_kept(tmp_path, pictures, tiny):
+    output = tmp_path / "decoder.weights.h5"
+    other = adain_published.Decoder("vgg19")
+    other.build()
+    loop.save_weights(other, output)
+    before = output.read_bytes()
+    with pytest.raises(StyleTransferError, match="holds no weights of this network"):
+        training.train_decoder(*pictures, tiny, output, options(tmp_path / "run"))
+    assert output.read_bytes() == before
+
+
 @pytest.fixture
 def trained(tmp_path, tiny, monkeypatch) -> None:
     decoder = adain_published.Decoder(tiny)

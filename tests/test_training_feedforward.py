@@ -1,7 +1,6 @@
 """Training one style: it learns, resumes, keeps what it had, and says what is wrong."""
 
 import errno
-import functools
 import os
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from PIL import Image
 from nst_demo import backbones, cli, images, weights
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import feedforward
-from nst_demo.training import data, files, loop
+from nst_demo.training import data, files, loop, teachers
 from nst_demo.training import feedforward as training
 
 SMALL = backbones.Architecture((4, 6, 8, 8, 8), (1, 1, 1, 1, 1))
@@ -38,8 +37,7 @@ def small_networks(monkeypatch):
     monkeypatch.setitem(backbones.ARCHITECTURES, "lite", SMALL)
     monkeypatch.setattr(backbones, "load", build)
     monkeypatch.setattr(backbones, "readouts", lambda name: {})
-    network = functools.partial(feedforward.FeedforwardNetwork, channels=(4, 6, 8))
-    monkeypatch.setattr(feedforward, "FeedforwardNetwork", network)
+    monkeypatch.setattr(feedforward, "CHANNELS", (4, 6, 8))
     feedforward._shapes.cache_clear()
     yield
     feedforward._shapes.cache_clear()
@@ -219,8 +217,7 @@ def test_it_is_the_picture_that_a_checkpoint_is_of(wave, tmp_path):
 def test_a_checkpoint_of_another_network_is_refused(tmp_path, wave, photos, monkeypatch):
     train(tmp_path, wave, photos, steps=1)
     (tmp_path / "out.weights.h5").unlink()
-    network = functools.partial(feedforward.FeedforwardNetwork, channels=(4, 6, 10))
-    monkeypatch.setattr(feedforward, "FeedforwardNetwork", network)
+    monkeypatch.setattr(feedforward, "CHANNELS", (4, 6, 10))
     with pytest.raises(StyleTransferError, match="checkpoint of another architecture"):
         train(tmp_path, wave, photos, steps=2)
 
@@ -248,8 +245,83 @@ def test_another_style_can_be_begun_with(tmp_path, wave, photos, style_file):
     for one, other in zip(*found, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
     for none in (tmp_path / "none.weights.h5", wave):
-        with pytest.raises(StyleTransferError, match="holds no weights of a trained style"):
+        with pytest.raises(StyleTransferError, match="holds no weights of this network"):
             training.train(wave, photos, ["lite"], output, options, start=none)
+
+
+def weights_in(file: Path) -> list[np.ndarray]:
+    network = feedforward.FeedforwardNetwork()
+    network.build()
+    network.load_weights(file)
+    return network.get_weights()
+
+
+def test_without_a_checkpoint_it_goes_on_from_the_output(tmp_path, wave, photos):
+    """But not where it is to begin again."""
+    output = train(tmp_path, wave, photos, steps=5)
+    before = weights_in(output)
+    (tmp_path / "run" / "checkpoint.npz").unlink()
+    train(tmp_path, wave, photos, steps=1, learning_rate=1e-9)
+    for one, other in zip(before, weights_in(output), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    train(tmp_path, wave, photos, steps=1, learning_rate=1e-9, seed=5, fresh=True)
+    after = weights_in(output)
+    assert any(np.abs(a - b).max() > 0.05 for a, b in zip(before, after, strict=True))
+
+
+def test_chens_loss_is_numpys(picture):
+    """Of two pictures, on a backbone with features in VGG's size, but without its block4_conv2."""
+    trim = feedforward.TRIM
+    backbone = backbones.load("lite")
+    teacher = teachers.LikeVGG("lite", feedforward.LOSSES["chen"].layers)
+    content = np.stack([picture(80, 80, seed) for seed in (1, 2)])
+    painted = np.stack([picture(64, 64, seed) for seed in (3, 4)])
+    style = picture(48, 56, 5)[None]
+    statistics = feedforward.style_statistics(teacher, style)
+    paint: Any = lambda _: ops.convert_to_tensor(painted)  # noqa: E731
+    found = feedforward.chen_objective(paint, teacher, content, statistics)
+
+    def features(image: np.ndarray, layer: str) -> np.ndarray:
+        return 150.0 * np.asarray(backbone(image)[layer], "float64")
+
+    def gram(x: np.ndarray) -> np.ndarray:
+        return np.einsum("hwc,hwd->cd", x, x) / x.size
+
+    def mean_square(difference: np.ndarray) -> float:
+        return float((difference**2).mean())
+
+    of_style, of_content = 0.0, 0.0
+    for number in range(2):
+        for layer in backbones.STYLE_LAYERS:
+            own, wanted = features(painted, layer)[number], features(style, layer)[0]
+            of_style += mean_square(gram(own) - gram(wanted)) / 2
+        inside = content[:, trim:-trim, trim:-trim]
+        own, wanted = (features(image, "block4_conv1")[number] for image in (painted, inside))
+        of_content += mean_square(own - wanted) / 2
+    pixels = 255.0 * painted.astype("float64")
+    variation = mean_square(np.diff(pixels, axis=1)) + mean_square(np.diff(pixels, axis=2))
+    expected = {"style": of_style, "content": of_content, "variation": variation}
+    assert found.keys() == expected.keys()
+    for part, value in expected.items():
+        assert float(found[part]) == pytest.approx(value, rel=1e-3)
+    assert training.asdict(feedforward.ChenWeights()) == {
+        "style": 100, "content": 7.5, "variation": 200,
+    }  # fmt: skip
+
+
+def test_a_style_can_be_trained_by_chens_loss(tmp_path, wave, photos, capsys):
+    command = ["train-style", str(wave), "--photos", str(photos), "--loss", "chen", "--steps", "60"]
+    command += ["-o", str(tmp_path / "wave.weights.h5"), "--crop", "64", "--batch", "2"]
+    cli.main([*command, "--learning-rate", "1e-2"])
+    rows = (tmp_path / "wave.run" / "log.csv").read_text().splitlines()
+    assert set(rows[0].split(",")) >= {"style", "content", "variation"}
+    assert feedforward.fits(tmp_path / "wave.weights.h5")
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--loss", "ours"])
+    assert "is a checkpoint of wave.png by chen, not of wave.png;" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--fresh", "--loss-network", "a.npz"])
+    assert "backbone of the loss chen is 'a.npz'; choose one of" in capsys.readouterr().err
 
 
 def test_broken_photos_are_skipped_and_counted(tmp_path, wave, photos, capsys):

@@ -310,8 +310,8 @@ def objective(
         for layer, found in output.items()
     ]
     content_parts = [
-        ops.mean(ops.square(losses.instance_normalise(output[layer]) - structure[layer]))
-        for layer in CONTENT_LAYERS
+        ops.mean(ops.square(losses.instance_normalise(found) - target[: found.shape[0]]))
+        for found, target in ((output[layer], structure[layer]) for layer in CONTENT_LAYERS)
     ]
     painted = ops.cast(painted, "float32")
     return {

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 from keras import ops
@@ -141,17 +140,7 @@ class Options:
 
 def backbone_of(path: Path) -> str:
     """The backbone that a decoder's weights belong to, by their shapes."""
-    found: list[tuple[int, ...]] = []
-
-    def note(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset) and len(item.shape) == 4:
-            found.append(item.shape[2:])
-
-    try:
-        with h5py.File(path) as file:
-            file.visititems(note)
-    except OSError:
-        found = []
+    found = [shape[2:] for shape in weights.shapes(path) if len(shape) == 4]
     for name in PIXEL_RANGE:
         if sorted(found) == sorted(kernels(name)):
             return name

@@ -1,8 +1,9 @@
 """One small network per style, one pass per photo. Johnson et al., arXiv 1603.08155.
 
 An image-transform network (§3.1) is trained to paint every photo in one style, by the perceptual
-losses of §3.2 (`objective`; the loop is `training.feedforward`). Applying it is a single pass, at
-a fraction of the cost of a network for all styles. It departs from the paper where that made it
+losses of §3.2 (`objective`; the loop is `training.feedforward`), or by the loss that the `chen`
+system published (`chen_objective`). Applying it is a single pass, at a fraction of the cost of a
+network for all styles. It departs from the paper where that made it
 smaller, faster or better:
 
 - Instance normalisation in place of batch normalisation (Ulyanov et al., arXiv 1607.08022, eq. 4).
@@ -21,19 +22,19 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import h5py
 import keras
 import numpy as np
 from keras import ops
 
-from nst_demo import images, losses, models, strokes, weights
+from nst_demo import backbones, images, losses, models, strokes, weights
 from nst_demo.errors import StyleTransferError, check_range, check_seed, check_weight
 from nst_demo.layers import InstanceNormalisation, UpsampleConvolution, rescaled
+from nst_demo.recipes import CHEN
 
 STRIDE = 8  # the coarsest features are at 1/8: padded sides must be multiples of this
 TRIM = 8  # the decoder's unpadded convolutions take this many pixels off each side
@@ -192,6 +193,17 @@ class ObjectiveWeights:
             check_weight(f"{part.name} weight", getattr(self, part.name))
 
 
+@dataclass(frozen=True)
+class ChenWeights:
+    """Weights of the parts of `chen_objective`."""
+
+    style: float = CHEN.style_weight
+    content: float = CHEN.content_weight
+    variation: float = CHEN.variation_weight
+
+    __post_init__ = ObjectiveWeights.__post_init__
+
+
 def style_statistics(loss_network, style) -> dict[str, tuple[Any, ...]]:
     """What `objective` wants of a style (1, H, W, 3): per layer mean, deviation, Gram matrix."""
     return {layer: losses.statistics(features) for layer, features in loss_network(style).items()}
@@ -228,6 +240,52 @@ def objective(
     }
 
 
+def chen_objective(
+    network: FeedforwardNetwork, loss_network, content, statistics: Mapping[str, tuple[Any, ...]]
+) -> dict[str, Any]:
+    """As `objective`, by the loss of the `chen` system: what `recipes.CHEN` says of one picture.
+
+    Args:
+        loss_network: gives the recipe's layers as VGG19 does, see `teachers.LikeVGG`.
+    """
+    painted = network(content)
+    output = loss_network(painted)
+    own = loss_network(content[:, TRIM:-TRIM, TRIM:-TRIM])
+
+    def style_loss(layer: str):
+        """mean((G - A)²), G = FᵀF / F.size, as `losses.STYLE_LOSSES` has it."""
+        off = losses.gram_matrix(output[layer]) - statistics[layer][-1]
+        return ops.mean(ops.square(off / off.shape[-1]))
+
+    def content_loss(layer: str):
+        found, target = (ops.cast(features[layer], "float32") for features in (output, own))
+        return ops.mean(ops.square(found - target))
+
+    return {
+        "style": sum(weight * style_loss(layer) for layer, weight in CHEN.style_layers),
+        "content": sum(weight * content_loss(layer) for layer, weight in CHEN.content_layers),
+        "variation": losses.total_variation(CHEN.pixel_range * painted),
+    }
+
+
+class Loss(NamedTuple):
+    """What a network can be trained by."""
+
+    objective: Callable[..., dict[str, Any]]
+    weights: type[ObjectiveWeights] | type[ChenWeights]
+    layers: tuple[str, ...]  # that `objective` wants of the loss network
+
+
+LOSSES = {
+    "ours": Loss(objective, ObjectiveWeights, backbones.STYLE_LAYERS),
+    "chen": Loss(
+        chen_objective,
+        ChenWeights,
+        tuple(layer for layer, _ in CHEN.style_layers + CHEN.content_layers),
+    ),
+}
+
+
 # ---- Trained styles ------------------------------------------------------------------------------
 
 
@@ -249,18 +307,7 @@ def thumbnail(name: str) -> Path | None:
 
 def fits(path: Path) -> bool:
     """Whether the file holds weights of this network's shapes."""
-    found: list[tuple[int, ...]] = []
-
-    def note(_: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset):
-            found.append(tuple(item.shape))
-
-    try:
-        with h5py.File(path) as file:
-            file.visititems(note)
-    except (OSError, RuntimeError, KeyError, ValueError):  # no HDF5, or damaged inside
-        return False
-    return sorted(found) == _shapes()
+    return sorted(weights.shapes(path)) == _shapes()
 
 
 @functools.cache

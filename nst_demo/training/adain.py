@@ -140,18 +140,6 @@ def _sheet(paint: Callable[..., Any], batches: data.CropBatches, path: Path, tri
     loop.preview_sheet(path, rows)
 
 
-def _crops(
-    folders: Sequence[str | Path], run: loop.RunOptions
-) -> tuple[Callable[[int, int], data.CropBatches], data.CropBatches]:
-    """The batches of steps (first, last), and others that are always the same, for previews."""
-    opened = [data.PictureFolder(folder, run.crop) for folder in folders]
-
-    def batches(first: int, last: int) -> data.CropBatches:
-        return data.CropBatches(opened, run.crop, run.batch, first, last, run.seed)
-
-    return batches, data.CropBatches(opened, run.crop, run.batch, 0, run.steps or 1, run.seed + 1)
-
-
 def train(
     photos: str | Path,
     styles: str | Path,
@@ -233,7 +221,7 @@ def train_decoder(
     run: loop.RunOptions,
     style_weight: float = STYLE_WEIGHT,
 ) -> None:
-    """Trains the published AdaIN's decoder, from the checkpoint in `run.folder` or afresh.
+    """Trains the published AdaIN's decoder: from a checkpoint, the weights in `output`, or afresh.
 
     Adam without clipping, at `run.learning_rate` / (1 + DECAY * step). Departs from the paper in
     that the weights written are averaged over the last steps, as in every training here.
@@ -252,13 +240,13 @@ def train_decoder(
         decoder = adain_published.Decoder(backbone)
         decoder.build()
         if output.exists():
-            if adain_published.backbone_of(output) != backbone:
-                raise StyleTransferError(
-                    f"{output} is a decoder of another backbone than {backbone!r}; give another "
-                    "name or delete it."
-                )
-            decoder.load_weights(output)
-        batches, fixed = _crops((photos, styles), run)
+            files.load_weights(decoder, output)
+        folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
+        fixed = data.CropBatches(folders, run.crop, run.batch, 0, 1, run.seed + 1)
+
+        def batches(first: int, last: int) -> data.CropBatches:
+            return data.CropBatches(folders, run.crop, run.batch, first, last, run.seed)
+
         encoder = adain_published.encoder(backbone)
         model = DecoderTraining(decoder, encoder, style_weight)
         model.build()

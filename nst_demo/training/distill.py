@@ -31,6 +31,7 @@ COMPUTED = "block1_conv1"
 CROPS = 2400
 OPTIMISED = 100  # evaluations, at most: as many as quality mode makes
 STARTS = ("fast", "content", "content+noise")
+LEAST_ACTIVE = 0.02  # share of the positions at which a channel is not silent
 READOUT_BATCHES = 12  # of 32 crops, that the readouts are fitted to
 STORED = tuple(layer for layer in backbones.STYLE_LAYERS if layer != COMPUTED)
 # Alike, the shallow layers with their small errors would be the last to be learnt.
@@ -39,9 +40,11 @@ LAYER_WEIGHTS = dict(zip(backbones.STYLE_LAYERS, (3.0, 1.5, 1.5, 1.0, 1.0), stri
 
 def grainy(rng: np.random.Generator, crop: np.ndarray) -> np.ndarray:
     """`crop`, uint8 (side, side, 3), with grain from single pixels to coarse blotches."""
-    side, cell = len(crop), _cell(rng)
-    grain = rng.normal(0.0, rng.uniform(0.03, 0.25), (side // cell, side // cell, 3))
-    return _uint8(crop / 255.0 + images.resize(grain.astype("float32"), side, side))
+    side, cell, spread = len(crop), _cell(rng), rng.uniform(0.03, 0.25)
+    # Around grey and within [0, 1], which is all that `resize` leaves.
+    grain = 0.5 + rng.normal(0.0, 1 / 8, (side // cell, side // cell, 3))
+    grain = images.resize(np.clip(grain, 0.0, 1.0).astype("float32"), side, side)
+    return _uint8(crop / 255.0 + 8 * spread * (grain - 0.5))
 
 
 def textured(rng: np.random.Generator, crop: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -117,6 +120,36 @@ def normalise_activations(network: keras.Model, pictures: np.ndarray) -> None:
         mean, deviation = found.mean(axis=(0, 1, 2)), found.std(axis=(0, 1, 2)) + 1e-5
         layer.set_weights([kernel / deviation, -mean / deviation])
         x = ops.relu((x - mean) / deviation)
+
+
+def revive(network: keras.Model, pictures: np.ndarray) -> int:
+    """Gives channels that are silent on `pictures` (B, H, W, 3) a new start, in place; how many.
+
+    A silent channel learns nothing any more, and training makes more of them. They get fresh
+    weights, `normalise_activations`' scale, and no say yet in the next layer. Every other channel
+    is rescaled to variance 1 before its ReLU, as there: the network computes what it did, but one
+    learning rate suits all its weights.
+    """
+    x, found = ops.convert_to_tensor(pictures), 0
+    silent, incoming = np.zeros(3, bool), np.ones(3, "float32")
+    for layer in network.layers[1:]:
+        if not isinstance(layer, keras.layers.Conv2D):
+            x = ops.cast(layer(x), "float32")
+            continue
+        kernel, bias = layer.get_weights()
+        kernel = np.where(silent[:, None], 0.0, kernel * incoming[:, None])
+        before = ops.convert_to_numpy(ops.conv(x, kernel, padding=layer.padding)) + bias
+        silent = (before > 0).mean(axis=(0, 1, 2)) < LEAST_ACTIVE
+        if found_here := int(silent.sum()):
+            fresh = np.array(layer.kernel_initializer(kernel.shape))[..., silent]
+            seen = ops.convert_to_numpy(ops.conv(x, fresh, padding=layer.padding))
+            kernel[..., silent], before[..., silent] = fresh, seen - seen.mean(axis=(0, 1, 2))
+            bias[silent] = -seen.mean(axis=(0, 1, 2))
+            found += found_here
+        incoming = before.std(axis=(0, 1, 2)) + 1e-5
+        layer.set_weights([kernel / incoming, bias / incoming])
+        x = ops.relu(before / incoming)
+    return found
 
 
 class LinearFit:
@@ -297,6 +330,8 @@ def _distill(photos, styles, teachers, output: Path, run: loop.RunOptions, crops
     student = backbones.build("lite")
     if output.exists():
         files.load_weights(student, output)
+        if not (run.folder / "checkpoint.npz").exists():  # else its weights replace these
+            print(f"{revive(student, sample[0])} silent channels begin anew")
     else:
         normalise_activations(student, sample[0])
     model = Distillation(student, Teacher(teachers, [COMPUTED]), sample)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ import numpy as np
 from keras import ops
 
 from nst_demo import backbones, images
-from nst_demo.errors import StyleTransferError
+from nst_demo.errors import check_choice
 from nst_demo.methods import feedforward
 from nst_demo.training import data, files, loop
-from nst_demo.training.teachers import Teacher
+from nst_demo.training.teachers import LikeVGG, Teacher
 from nst_demo.weights import STYLE_SUFFIX
 
 PREVIEW_PHOTOS = 4
@@ -31,10 +31,11 @@ class FeedforwardTraining(keras.Model):
         network: feedforward.FeedforwardNetwork,
         loss_network: keras.layers.Layer,
         style: np.ndarray,
-        weights: feedforward.ObjectiveWeights,
+        weights: feedforward.ObjectiveWeights | feedforward.ChenWeights,
+        objective: Callable[..., dict[str, Any]] = feedforward.objective,
     ):
         super().__init__()
-        self.network, self.loss_network = network, loss_network
+        self.network, self.loss_network, self.objective = network, loss_network, objective
         found = feedforward.style_statistics(loss_network, ops.convert_to_tensor(style[None]))
         # As NumPy arrays they are constants of the compiled step, on whatever device.
         self.statistics = _Constants(
@@ -52,7 +53,7 @@ class FeedforwardTraining(keras.Model):
     def compute_loss(
         self, x: Any = None, y=None, y_pred: Any = None, sample_weight=None, training=True
     ):
-        parts = feedforward.objective(self.network, self.loss_network, x, self.statistics.values)
+        parts = self.objective(self.network, self.loss_network, x, self.statistics.values)
         total = 0.0
         for part, value in parts.items():
             self.trackers[part].update_state(value)
@@ -90,11 +91,34 @@ def _middle(picture: np.ndarray) -> np.ndarray:
     return picture[top : top + side, left : left + side]
 
 
-def subject(style: np.ndarray, name: str) -> str:
-    """What a checkpoint is of: the picture's fingerprint, and the name it had."""
-    pixels = np.round(style * 255).astype("uint8")
-    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    return f"{digest[:16]} {name}"
+def subject(style: np.ndarray, name: str, loss: str = "ours") -> str:
+    """What a checkpoint is of: the fingerprint of picture and loss, and the name it had."""
+    pixels, by = np.round(style * 255).astype("uint8"), "" if loss == "ours" else f" by {loss}"
+    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes() + by.encode())
+    return f"{digest.hexdigest()[:16]} {name}{by}"
+
+
+def _loss_network(loss: str, sources: Sequence[str | Path]) -> Teacher:
+    layers = feedforward.LOSSES[loss].layers
+    if loss == "ours":
+        return Teacher(sources, layers)
+    backbone = " ".join(map(str, sources))  # several are no backbone either
+    check_choice(f"backbone of the loss {loss}", backbone, backbones.ARCHITECTURES)
+    return LikeVGG(backbone, layers)
+
+
+def _begun(output: Path, start: Path | None, fresh: bool) -> feedforward.FeedforwardNetwork:
+    """The network with the weights to begin with. Another network's in `output` are refused."""
+    network = feedforward.FeedforwardNetwork()
+    network.build()
+    random = network.get_weights()
+    if output.exists():
+        files.load_weights(network, output)
+    if fresh:
+        network.set_weights(random)
+    if start is not None:
+        files.load_weights(network, start)
+    return network
 
 
 def train(
@@ -103,39 +127,35 @@ def train(
     loss_networks: Sequence[str | Path],
     output: Path,
     run: loop.RunOptions,
-    weights: feedforward.ObjectiveWeights | None = None,
+    weights: feedforward.ObjectiveWeights | feedforward.ChenWeights | None = None,
     start: Path | None = None,
     fresh: bool = False,
+    loss: str = "ours",
 ) -> None:
-    """Trains from the checkpoint in `run.folder`, which must be of the same style, or afresh.
+    """Trains from the checkpoint in `run.folder`, or from the weights in `output`, or afresh.
 
     Args:
         style: a picture.
         photos: a folder of pictures.
-        loss_networks: where the loss's features come from, see `teachers.Teacher`.
+        loss_networks: where the loss's features come from, see `teachers.Teacher`; for the loss
+            "chen" one backbone.
         output: the `.weights.h5` to write; float16.
+        weights: of the loss's parts; None for its own.
         start: the `.weights.h5` of another style to begin with: strokes and palette are soon
             changed, and what the network knows of photos is kept.
         fresh: begin again, even if there is a checkpoint.
+        loss: one of `feedforward.LOSSES`. A checkpoint must be of the same loss and style.
     """
+    check_choice("loss", loss, feedforward.LOSSES)
     picture = images.open_picture(style, what="style").rgb
     fitted = images.fit_short(picture, STYLE_SIZE)
     folder = data.PictureFolder(photos, run.crop)
-    if output.exists() and not feedforward.fits(output):
-        raise StyleTransferError(
-            f"{output} holds no weights of this network; give another name or delete it."
-        )
-    if start is not None and not (start.is_file() and feedforward.fits(start)):
-        raise StyleTransferError(f"{start} holds no weights of a trained style; give another.")
     files.check_output(output)
     with loop.prepare(run):
-        network = feedforward.FeedforwardNetwork()
-        network.build()
-        if start is not None:
-            network.load_weights(start)
-        loss_network = Teacher(loss_networks, backbones.STYLE_LAYERS)
+        network = _begun(output, start, fresh)
+        loss_network, kind = _loss_network(loss, loss_networks), feedforward.LOSSES[loss]
         model = FeedforwardTraining(
-            network, loss_network, fitted, weights or feedforward.ObjectiveWeights()
+            network, loss_network, fitted, weights or kind.weights(), kind.objective
         )
         model.build()
 
@@ -149,7 +169,7 @@ def train(
             preview(network, fitted, fixed, run.folder / "preview.png")
 
         checkpoint = loop.train(
-            model, batches, run, export, subject(picture, Path(style).name), fresh
+            model, batches, run, export, subject(picture, Path(style).name, loss), fresh
         )
     print(_summary(output, checkpoint, run))
 

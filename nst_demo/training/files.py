@@ -89,7 +89,7 @@ def load_weights(network: keras.Model, path: Path) -> None:
             # Where a whole list of layers is missing in the file, Keras only warns.
             warnings.filterwarnings("error", category=UserWarning)
             network.load_weights(path)
-    except (OSError, ValueError, UserWarning) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, UserWarning) as error:
         raise StyleTransferError(
             f"{path} holds no weights of this network; give another name or delete it."
         ) from error

@@ -38,7 +38,8 @@ class RunOptions:
         batch: crops a step.
         crop: side of a crop in pixels, a multiple of 16.
         learning_rate: of Adam at the start; it falls to 1/50 along a cosine.
-        minutes: stop (with a checkpoint) after this much wall-clock time, None for no limit.
+        minutes: stop (with a checkpoint) after this much wall-clock time, None for no limit. It
+            begins with the first step: what teachers compute before that is not counted.
             Without `steps` it is the length of the whole schedule, over all parts of a resumed run.
         averaging: decay of the exponential moving average of the weights, per 10 steps.
         checkpoint_seconds: time between checkpoints (and previews).
@@ -138,7 +139,9 @@ class Checkpoint:
 
     def _state(self) -> list[tuple[str, Any]]:
         pairs = [("weight", w) for w in self._model.trainable_variables]
-        pairs += [("optimizer", v) for v in self._model.optimizer.variables]
+        # The rate is a variable only where time ends the run, and is always set anew.
+        variables = [v for v in self._model.optimizer.variables if v.name != "learning_rate"]
+        pairs += [("optimizer", v) for v in variables]
         return [(f"{kind}{i:03d}", v) for i, (kind, v) in enumerate(pairs)]
 
     def save(self) -> None:
@@ -151,7 +154,8 @@ class Checkpoint:
         """The step to go on from: 0 where there is no checkpoint yet."""
         if not self.path.exists():
             return 0
-        arrays, state = files.read_npz(self.path), self._state()
+        state = self._state()
+        arrays = _without_rate(files.read_npz(self.path), [name for name, _ in state])
         seconds = float(arrays.pop("seconds", 0.0))  # older checkpoints have none
         check_subject(self.path, str(arrays.pop("subject", "")), self.subject)
         averages = [(f"average{i:03d}", a) for i, a in enumerate(self.average)]
@@ -195,6 +199,17 @@ class Checkpoint:
             weight.assign(value)
 
 
+def _without_rate(arrays: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """`arrays` of a checkpoint with what `_state` names; older ones may hold the rate as well."""
+    wanted = [name for name in names if name.startswith("optimizer")]
+    found = [name for name in arrays if name.startswith("optimizer")]
+    if len(found) != len(wanted) + 1 or arrays[found[1]].shape != ():
+        return arrays
+    kept = [arrays[name] for name in found if name != found[1]]
+    others = {name: array for name, array in arrays.items() if name not in found}
+    return others | dict(zip(wanted, kept, strict=True))
+
+
 def check_subject(path: Path, found: str, wanted: str) -> None:
     """Refuses a checkpoint of another subject; only the fingerprints count, not the names."""
     if found.partition(" ")[0] != wanted.partition(" ")[0]:
@@ -215,11 +230,18 @@ class _Progress(keras.callbacks.Callback):
     """Logs, checkpoints, previews; stops on time or on a loss that is not finite."""
 
     def __init__(
-        self, run: RunOptions, checkpoint: Checkpoint, log: Log, first: int, export: Callable
+        self,
+        run: RunOptions,
+        checkpoint: Checkpoint,
+        log: Log,
+        first: int,
+        export: Callable,
+        by_time: bool = False,
     ):
+        """`by_time`: the rate falls with the time spent; else the optimizer has a schedule."""
         super().__init__()
         self.run, self.checkpoint, self.log, self.export = run, checkpoint, log, export
-        self.step = first
+        self.step, self.by_time = first, by_time
         self.started = self.saved = time.monotonic()
         self.spent = checkpoint.seconds  # by the parts of the run before this one
         self.bar = _bar(run)
@@ -238,7 +260,7 @@ class _Progress(keras.callbacks.Callback):
         now = time.monotonic()
         self.checkpoint.seconds = self.spent + now - self.started
         if self.step % 10 == 0:
-            if self.run.steps is None:
+            if self.by_time:
                 self.checkpoint.set_learning_rate(self._rate())
             # A short memory at first, so that the average is not held back by the random start.
             self.checkpoint.update_average(min(self.run.averaging, self.step / (self.step + 100)))
@@ -336,12 +358,13 @@ def train(
     """
     rate: Any = 0.05 * run.learning_rate
     if run.steps is not None:
+        warm_up = min(500, run.steps // 20)
         rate = keras.optimizers.schedules.CosineDecay(
             rate,
-            run.steps,
+            run.steps - warm_up,
             alpha=END_RATE,
             warmup_target=run.learning_rate,
-            warmup_steps=min(500, run.steps // 20),
+            warmup_steps=warm_up,
         )
     model.compile(optimizer=optimizer or keras.optimizers.Adam(rate, global_clipnorm=1.0))
     model.optimizer.build(model.trainable_variables)
@@ -355,7 +378,8 @@ def train(
         print(f"Nothing to do: {checkpoint.seconds / 60:.1f} of {run.minutes:g} minutes are over.")
         return checkpoint
     last = first + ENDLESS if run.steps is None else run.steps
-    progress = _Progress(run, checkpoint, Log(run.folder, first), first, export)
+    by_time = run.steps is None and optimizer is None
+    progress = _Progress(run, checkpoint, Log(run.folder, first), first, export, by_time)
     model.fit(batches(first, last), epochs=1, verbose=0, callbacks=[progress], shuffle=False)
     if progress.failure:
         raise StyleTransferError(f"{progress.failure}; stopped. {_advice(checkpoint.path, run)}")
@@ -382,7 +406,14 @@ def save_weights(network: keras.Model, path: Path) -> None:
     """`network`'s weights as a float16 `.weights.h5`.
 
     Made in memory: on a full disk HDF5 does not just fail, it may crash the process.
+    StyleTransferError for weights that float16 cannot hold; what was in the file is kept.
     """
+    largest = np.max([np.abs(weight).max() for weight in network.get_weights()])
+    if not largest <= float(np.finfo("float16").max):  # so NaN is refused, too
+        raise StyleTransferError(
+            f"The weights of {path.name} are up to {largest:g}, more than half precision holds; "
+            "train with a lower learning rate."
+        )
     memory, half = _WeightsInMemory(), io.BytesIO()
     network.save_weights(memory)
     with h5py.File(memory) as full, h5py.File(half, "w") as file:

@@ -16,16 +16,18 @@ import numpy as np
 from keras import ops
 
 from nst_demo.errors import StyleTransferError
-from nst_demo.training import data
+from nst_demo.training import data, files
 
 CROPS = "crops"
 BATCH = 4  # crops looked at together
+NOTED = 400  # crops after which it is noted how far it got
 
 
 class Store:
     """`count` crops, uint8 (count, side, side, 3), and arrays of float16 with a row for each.
 
-    The first use computes them, a store that is complete is used again.
+    The first use computes them, and goes on where an earlier one was killed. A store that is
+    complete is used again.
 
     Attributes:
         crops: uint8 (count, side, side, 3).
@@ -54,38 +56,61 @@ class Store:
             picture: (random, index) -> crop number `index`, uint8 (side, side, 3).
             look: (B, side, side, 3) in [0, 1] -> arrays of B rows, by name.
         """
-        complete = self._file("complete")
+        names = self._noted("complete")
+        if names is None:
+            try:
+                names = list(self._compute(picture, look, seed))
+            except OSError as error:
+                raise StyleTransferError(
+                    f"The teacher's features cannot be kept in {self.folder} ({error.strerror}); "
+                    "choose another folder or fewer crops."
+                ) from error
+            self._note("complete", names)
         try:
-            if not complete.exists():
-                self._compute(picture, look, seed)
-                np.save(complete, [CROPS, *self.found])
-            names = np.load(complete).tolist()
             arrays = {name: np.load(self._file(name), mmap_mode="r") for name in names}
-        except OSError as error:
+        except (OSError, EOFError, ValueError) as error:
             raise StyleTransferError(
-                f"The teacher's features cannot be kept in {self.folder} ({error.strerror}); "
-                "choose another folder or fewer crops."
+                f"The teacher's features in {self.folder} are damaged ({error}); delete its "
+                f"{self.name}-*.npy, and they are computed again."
             ) from error
         self.crops = arrays.pop(CROPS)
         self.found = arrays
 
-    def _compute(self, picture, look, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        for start in range(0, self.count, BATCH):
-            numbers = range(start, min(start + BATCH, self.count))
-            crops = np.stack([picture(rng, index) for index in numbers])
-            if start == 0:
-                self.crops = self._new(CROPS, crops)
-            self.crops[start : start + BATCH] = crops
-            for name, values in look(crops.astype("float32") / 255.0).items():
-                values = ops.convert_to_numpy(ops.cast(values, "float16"))
-                if start == 0:
-                    self.found[name] = self._new(name, values)
-                self.found[name][start : start + BATCH] = values
-            if start % 400 == 0:
+    def _compute(self, picture, look, seed: int) -> dict[str, np.memmap]:
+        """The arrays by name. Each batch has random numbers of its own, so that a run joins in."""
+        arrays: dict[str, np.memmap] = {}
+        done = self._noted("progress") or 0
+        for start in range(done, self.count, BATCH):
+            if start % NOTED == 0:
                 print(f"teacher's features: {start}/{self.count} {self.name}", flush=True)
+                for array in arrays.values():
+                    array.flush()
+                self._note("progress", start)
+            numbers = range(start, min(start + BATCH, self.count))
+            rng = np.random.default_rng((seed, start))
+            crops = np.stack([picture(rng, index) for index in numbers])
+            for name, values in {CROPS: crops, **look(crops.astype("float32") / 255.0)}.items():
+                if name != CROPS:
+                    values = ops.convert_to_numpy(ops.cast(values, "float16"))
+                if name not in arrays:
+                    arrays[name] = self._open(name) if done else self._new(name, values)
+                arrays[name][start : start + BATCH] = values
+        return arrays
 
-    def _new(self, name: str, like: np.ndarray) -> np.ndarray:
+    def _noted(self, file: str) -> Any:
+        """What `_note` wrote; None where there is no such file, or only a part of one."""
+        try:
+            return np.load(self._file(file)).tolist()
+        except (OSError, EOFError, ValueError):
+            return None
+
+    def _note(self, file: str, value: Any) -> None:
+        files.replace(self._file(file), lambda aside: np.save(aside, value))
+
+    def _open(self, name: str) -> np.memmap:
+        return np.lib.format.open_memmap(self._file(name), "r+")
+
+    def _new(self, name: str, like: np.ndarray) -> np.memmap:
         path, shape = self._file(name), (self.count, *like.shape[1:])
         array = np.lib.format.open_memmap(path, "w+", like.dtype, shape)
         if hasattr(os, "posix_fallocate"):  # a full disk must be told here: later it is SIGBUS

@@ -90,3 +90,20 @@ class Teacher(keras.layers.Layer):
         for layer, readout in self.readouts.items():
             features[layer] = readout.of(features[layer])
         return features
+
+
+class LikeVGG(Teacher):
+    """A backbone that answers as VGG19 does: to any of its layers, with features of its size.
+
+    For published losses, as in image optimisation: the nearest shallower layer stands for one that
+    the backbone does not have, and `backbones.VGG_TO` multiplies its features.
+    """
+
+    def __init__(self, backbone: str, layers: Sequence[str]):
+        nearest = {layer: backbones.nearest_layer(backbone, layer) for layer in layers}
+        super().__init__([backbone], tuple(dict.fromkeys(nearest.values())))
+        self.nearest, self.gain = nearest, backbones.VGG_TO.get(backbone, 1.0)
+
+    def call(self, image):
+        found = super().call(image)
+        return {layer: self.gain * found[nearest] for layer, nearest in self.nearest.items()}

@@ -4,7 +4,7 @@ All three answer to the layer names of `keras.applications` (`block1_conv1` ... 
 far as each goes), take RGB in [0, 1] and do their own preprocessing, so nobody else needs to know
 about BGR or 103.939. Features are taken after the ReLU, as in every style-transfer paper.
 
-`lite` has VGG19's layout at about a quarter of its channels (14 times fewer multiplications). It is
+`lite` has VGG19's layout at about a quarter of its channels (13 times fewer multiplications). It is
 distilled from VGG19 by `nst_demo.training.distill`. Its channels are not VGG19's, but linear maps
 (`readouts`) turn them into an approximation of those.
 """

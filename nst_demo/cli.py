@@ -20,6 +20,7 @@ import numpy as np
 import nst_demo
 from nst_demo import images, methods, recipes, settings
 from nst_demo.errors import StyleTransferError
+from nst_demo.weights import STYLE_SUFFIX
 
 DESCRIPTION = "Neural style transfer: a photo and a style become a picture."
 
@@ -290,6 +291,9 @@ def _job(parsed: argparse.Namespace) -> _Job:
     options |= dict(parsed.option)
     implied = next((IMPLIED[name] for name in IMPLIED if given[name] is not None), "adain")
     method = parsed.method or (earlier.method if earlier else implied)
+    # Before anything is painted; an --option may have any name, such as that of an argument.
+    own = {name: value for name, value in options.items() if name not in settings.SHARED}
+    nst_demo._options(method, own)
     stop_at = earlier.stopped_at if earlier and parsed.iterations is None else None
     job = _Job(method, options, photo, styles, inputs, masks, start, stop_at)
     if earlier:
@@ -491,7 +495,7 @@ def _compare(parsed: argparse.Namespace) -> None:
 
     started = time.monotonic()
     images.check_save_path(parsed.output)
-    size = parsed.size or compare.SIZE
+    size = compare.SIZE if parsed.size is None else parsed.size
     photo = compare.open_photo(parsed.photo, size).rgb
     options = {} if parsed.strength is None else {"strength": parsed.strength}
     if parsed.strengths:
@@ -574,6 +578,12 @@ def _add_train_style(parser: argparse.ArgumentParser) -> None:
     networks.add_argument(
         "--loss-network", dest="networks", nargs="+", help="the same, or .npz files"
     )
+    parser.add_argument(
+        "--loss",
+        choices=("ours", "chen"),
+        default="ours",
+        help="ours (default), or chen: of the recipe chen, published on --backbone vgg19",
+    )
     parser.add_argument("--content-weight", type=float, help="how much of the photo's structure")
     parser.add_argument("--style-weight", type=float, help="how much style")
     parser.add_argument("--tv-weight", type=float, help="smoothness")
@@ -598,9 +608,9 @@ def _run_options(parsed: argparse.Namespace, **defaults: Any):
     _load_keras()
     from nst_demo.training.loop import RunOptions
 
-    if not parsed.output.name.endswith(".weights.h5"):
+    if not parsed.output.name.endswith(STYLE_SUFFIX):
         raise StyleTransferError(
-            f"The output is {parsed.output.name!r}; end its name in .weights.h5."
+            f"The output is {parsed.output.name!r}; end its name in {STYLE_SUFFIX}."
         )
     names = ("steps", "batch", "crop", "learning_rate", "minutes", "seed", "mixed_precision")
     given = {name: getattr(parsed, name) for name in names if getattr(parsed, name) is not None}
@@ -670,10 +680,11 @@ def _train_decoder(parsed: argparse.Namespace) -> None:
 
 def _train_style(parsed: argparse.Namespace) -> None:
     if parsed.folder is None:
-        parsed.folder = parsed.output.with_name(f"{parsed.output.name.split('.')[0]}.run")
+        name = parsed.output.name.removesuffix(STYLE_SUFFIX)
+        parsed.folder = parsed.output.with_name(f"{name}.run")
     length = {"minutes": 20.0} if parsed.steps is None else {}
     run = _run_options(parsed, **length, batch=4, crop=256, checkpoint_seconds=60.0)
-    from nst_demo.methods.feedforward import ObjectiveWeights
+    from nst_demo.methods.feedforward import LOSSES
     from nst_demo.training.feedforward import train
 
     weights = {
@@ -690,7 +701,8 @@ def _train_style(parsed: argparse.Namespace) -> None:
             networks,
             parsed.output,
             run,
-            ObjectiveWeights(**weights),
+            LOSSES[parsed.loss].weights(**weights),
             start=parsed.start,
             fresh=parsed.fresh,
+            loss=parsed.loss,
         )

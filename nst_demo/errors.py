@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -15,8 +15,10 @@ class StyleTransferError(ValueError):
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Raises StyleTransferError unless low <= value <= high; NaN is refused too."""
-    if not low <= value <= high:
+    """Raises StyleTransferError unless low <= value <= high; NaN is refused too, and whatever is no
+    number, as JSON may hold."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and low <= value <= high):
         raise StyleTransferError(f"The {name} is {value}; give a number from {low:g} to {high:g}.")
 
 

@@ -337,6 +337,14 @@ BAD = {
         (*PHOTO_AND_STYLE, "-o", "out.png", "--option", "strength"),
         "write it as NAME=VALUE",
     ),
+    "an option that is an argument": (
+        (*PHOTO_AND_STYLE, "-o", "out.png", "--option", "content=1"),
+        "'adain' has no option 'content'",
+    ),
+    "an option that is the method": (
+        (*PHOTO_AND_STYLE, "-o", "out.png", "--option", "method=gatys"),
+        "'adain' has no option 'method'",
+    ),
     "strength 7": ((*PHOTO_AND_STYLE, "-o", "out.png", "--strength", "7"), "strength is 7"),
     "strength nan": ((*PHOTO_AND_STYLE, "-o", "out.png", "--strength", "nan"), "strength is nan"),
     "strength text": ((*PHOTO_AND_STYLE, "-o", "out.png", "--strength", "x"), "invalid float"),
@@ -499,6 +507,16 @@ def test_a_training_checks_its_options(shell, command):
         assert words in err
         assert err.count("\n") == 1
     assert not Path("run").exists()
+
+
+def test_styles_with_a_dot_in_their_names_have_a_run_folder_each(shell, monkeypatch):
+    folders = []
+    monkeypatch.setattr(
+        "nst_demo.training.feedforward.train", lambda *given, **_: folders.append(given[4].folder)
+    )
+    for name in ("van.gogh", "van.dyck"):
+        shell("train-style", "style.png", "--photos", ".", "-o", f"{name}.weights.h5")
+    assert [folder.name for folder in folders] == ["van.gogh.run", "van.dyck.run"]
 
 
 @pytest.mark.parametrize(

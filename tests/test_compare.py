@@ -1,18 +1,22 @@
 """One photo in many ways: what is painted, the sheet, the ZIP, and the page's plain functions."""
 
+import gc
+import inspect
 import io
 import json
 import threading
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 
 from nst_demo import cli, compare, images
 from nst_demo.errors import StyleTransferError
 from nst_demo.steps import Step
-from nst_demo.ui import comparisons, picker
+from nst_demo.ui import compare_tab, comparisons, links, picker
 
 GREY = np.full((20, 30, 3), 0.5, "float32")
 
@@ -174,6 +178,91 @@ def test_what_a_stranger_asks_for_is_checked(photo_file):
             comparisons.plan(wrong)
 
 
+# ---- The tab -------------------------------------------------------------------------------------
+
+
+class Handlers:
+    """The tab's own functions, by name, as a visitor's page calls them."""
+
+    def __init__(self):
+        with gr.Blocks() as demo:
+            self.tab = compare_tab.build(stylize=fake, iterate=steps)
+        self._found = {fn.fn.__name__: fn.fn for fn in demo.fns.values() if fn.fn}
+        self._visitor = SimpleNamespace(session_hash="visitor")
+
+    def run(self, photo_file):
+        knobs = [knob.value for knob in self.tab.knobs.values()]
+        value = picker.to_value(["linocut"])
+        kind = comparisons.METHODS
+        return self._found["run"](self._visitor, str(photo_file), kind, value, [], 512, *knobs)
+
+    def run_slow(self, pending):
+        return self._found["run_slow"](self._visitor, pending)
+
+    @property
+    def turns(self):
+        return inspect.getclosurevars(self._found["run_slow"]).nonlocals["turns"]
+
+
+def steps(content, style, **options):
+    for n in range(10):
+        yield Step(n, 9, {"total": 1.0}, content, n, 9 - n)
+
+
+@pytest.fixture
+def handlers(monkeypatch):
+    monkeypatch.setattr(comparisons, "PREVIEW_INTERVAL", 0.0)
+    return Handlers()
+
+
+def test_another_comparison_ends_the_quality_picture_of_the_one_before(handlers, photo_file):
+    tab = handlers.tab
+    *_, last = handlers.run(photo_file)
+    slow = handlers.run_slow(last[tab.pending])
+    assert tab.grid in next(slow)
+    next(handlers.run(photo_file))
+    (end,) = slow
+    assert end == {tab.status: gr.skip()}  # all stays as the new one has it
+    (end,) = handlers.run_slow(last[tab.pending])
+    assert end == {tab.status: gr.skip()}
+
+
+def test_a_visitor_who_left_leaves_nothing(handlers, photo_file):
+    state = list(handlers.run(photo_file))
+    assert len(handlers.turns) == 1
+    del state
+    gc.collect()
+    assert len(handlers.turns) == 0
+
+
+def test_an_upload_is_taken_when_earlier_ones_are_gone(handlers, style_file, tmp_path):
+    first = tmp_path / "first.png"
+    first.write_bytes(style_file.read_bytes())
+    uploads, _ = handlers.tab.receive([str(first)], [], "", comparisons.STYLES)
+    first.unlink()
+    uploads, value = handlers.tab.receive([str(style_file)], uploads, "", comparisons.STYLES)
+    assert [Path(path).stem for path, _ in uploads] == ["first", "style"]
+    shown = json.loads(value)
+    assert shown["chosen"] == ["upload:1"]
+    assert shown["uploads"] == [["first", uploads[0][1]], ["style", uploads[1][1]]]
+
+
+def test_a_closer_look_at_what_is_gone_changes_nothing(handlers, photo_file):
+    tab, job = handlers.tab, asked(photo_file)
+    *_, last = comparisons.fast(job, comparisons.plan(job), stylize=fake)
+    done = compare_tab.Done(job, last.tiles)
+    assert tab.grid in tab.closer_shown(done, 0, 1)
+    Path(str(last.tiles[1].shown)).unlink()
+    assert tab.closer_shown(done, 0, 1) == {tab.slider: gr.skip()}
+
+
+def test_a_picture_whose_photo_is_gone_is_not_opened_in_stylize(photo_file):
+    tile = comparisons.plan(asked(photo_file))[1]
+    photo_file.unlink()
+    with pytest.raises(StyleTransferError, match="The photo is no longer on the server"):
+        links.tile_changes(None, str(photo_file), tile, None)
+
+
 # ---- The picker ----------------------------------------------------------------------------------
 
 
@@ -210,3 +299,6 @@ def test_the_command_writes_a_sheet(photo_file, style_file, tmp_path, capsys):
     with pytest.raises(SystemExit):
         cli.main([*arguments, "--strengths"])
     assert "--strengths takes one style" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main([*arguments, "--size", "0"])
+    assert "The size is 0" in capsys.readouterr().err

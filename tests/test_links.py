@@ -119,6 +119,19 @@ def test_other_addresses_are_none_of_ours():
         ("photo=cat&style=linocut&mode=slow", "the mode 'slow'"),
         ("photo=cat&style=linocut&kind=gatys2", "gatys2"),
         ("photo=cat&network=evil&kind=feedforward", "evil|does not have"),
+        # Of the mode that is not in use: the page would send them all the same.
+        ("photo=cat&style=linocut&network=evil", "the network 'evil'"),
+        ("photo=cat&style=linocut&backbone=evil", "the backbone 'evil'"),
+        ("photo=cat&style=linocut&similarity=evil", "the similarity 'evil'"),
+        ("photo=cat&style=linocut&recipe=evil", "the recipe 'evil'"),
+        ("photo=cat&style=linocut&style_weight=-3", "style_weight is -3"),
+        ("photo=cat&style=linocut&mode=quality&kind=evil", "the kind 'evil'"),
+        ("photo=cat&style=linocut&kind=magenta&style_scale=9", "style_scale is 9"),
+        (
+            "photo=cat&style=linocut&mode=quality" + "".join(f"&layer_{n}=-1" for n in range(1, 6)),
+            "'layer_1' of the link is -1",
+        ),
+        ("tab=compare&photo=cat&style=linocut&keep_colors=evil", "the keep_colors 'evil'"),
         ("photo=cat&style=linocut&evil=1", "unknown part 'evil'"),
         ("photo=cat&photo=pagoda&style=linocut", "'photo' twice"),
         ("photo=cat" + "&style=linocut" * 5, "5 styles"),
@@ -137,6 +150,16 @@ def test_a_bad_value_is_one_sentence(address, words):
         links.state(address)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
+
+
+def test_what_is_the_recipes_own_is_left_to_the_recipe():
+    """The control has no such choice beside the recipe's own."""
+    found = links.state(
+        "photo=cat&style=linocut&mode=quality&recipe=sethi&backbone=vgg16&init=noise"
+    )
+    assert found is not None
+    assert found.values == {"recipe": "sethi", "init": "noise"}
+    assert found.all_values()["backbone"] == controls.OWN
 
 
 def test_a_link_of_another_version_says_so():
@@ -185,6 +208,9 @@ def test_a_pasted_link_shows_our_title_and_picture():
 def test_a_preview_says_nothing_that_a_stranger_wrote():
     evil = "/?photo=<script>&style=x"
     assert "<script" not in client().get(evil, headers={"host": "a.b"}).text
+    evil = client().get("/?photo=cat&style=linocut&recipe=<script>")  # with a title of its own
+    assert evil.status_code == 200
+    assert "<script" not in evil.text
     answer = client().get("/", headers={"x-forwarded-host": '"><script>'})
     assert "<script>" not in answer.text
     assert f'og:title" content="{preview.TITLE}"' in answer.text

@@ -6,6 +6,7 @@ import http.server
 import io
 import json
 import os
+import re
 import resource
 import signal
 import struct
@@ -507,6 +508,11 @@ def held(site: Site) -> Iterator[Site]:
     site.go_on.clear()
     yield site
     site.go_on.set()
+    settle(site)
+
+
+def settle(site: Site) -> None:
+    """Wait until nobody's run counts any more."""
     deadline = time.monotonic() + 30
     while site.demo._queue.event_ids_to_events:
         assert time.monotonic() < deadline
@@ -549,10 +555,12 @@ def test_a_page_has_one_long_run_at_a_time(held, photo):
     data = held.defaults(fn)
     data[:2] = [photo, photo]
     assert join(held, fn, data, "one")[0] == 200
-    assert join(held, fn, data, "one")[0] == 429
+    status, answer = join(held, fn, data, "one")
+    assert (status, json.loads(answer)["detail"]) == (429, server.ONE_AT_A_TIME)
     for session in ("two", "three", "four"):
         assert join(held, fn, data, session)[0] == 200
-    assert join(held, fn, data, "five")[0] == 429  # one address
+    status, answer = join(held, fn, data, "five")  # one address
+    assert (status, json.loads(answer)["detail"]) == (429, server.MANY_OF_ADDRESS)
 
 
 def test_behind_a_proxy_visitors_are_told_apart_and_the_line_is_bounded(held, photo, monkeypatch):
@@ -581,6 +589,25 @@ def test_two_requests_at_once_do_not_share_the_last_place(held, photo):
     for thread in threads:
         thread.join()
     assert sorted(found) == [200, 429, 429, 429, 429, 429]
+
+
+def test_a_slow_answer_keeps_nobody_else_waiting(site, photo, monkeypatch):
+    """Of the events that stand in no line."""
+    number = next(i for i, fn in site.demo.fns.items() if fn.fn and not fn.queue)
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(*_: Any) -> None:
+        began.set()
+        go_on.wait(20)
+
+    monkeypatch.setattr(site.demo.fns[number], "fn", slow)
+    waiting = threading.Thread(target=site.event, args=(number, site.defaults(number), "slow"))
+    waiting.start()
+    assert began.wait(20)
+    assert "event: complete" in site.call("stylize", photo, photo)
+    assert waiting.is_alive()
+    go_on.set()
+    waiting.join()
 
 
 def test_the_lines_cannot_be_passed_by(site, photo):
@@ -625,3 +652,25 @@ def test_programs_are_told_what_is_wrong(site, photo):
     )
     assert api.MAX_SECONDS == 60
     assert answer
+
+
+def test_programs_are_told_of_what_is_no_number(site, photo):
+    clip = site.upload((ROOT / "examples/clips/cat-pan.mp4").read_bytes(), "clip.mp4")
+    for name, *call in (
+        ("strength", "stylize", photo, photo, "0.5"),
+        ("time_budget", "quality", photo, photo, "default", 0, "60"),
+        ("size", "compare", photo, [photo], 1.0, 1.0, "none", "64"),
+        ("frame rate", "video", clip, photo, "", 1.0, 1.0, 0.0, "8"),
+        ("size", "video", clip, photo, "", 1.0, 1.0, 0.0, 8, "64"),
+    ):
+        settle(site)
+        answer = site.call(*call)
+        assert re.search(f"The {name} is [0-9.]+; give a number from", answer), answer
+
+
+def test_the_kind_of_a_clip_leads_nowhere(site, photo):
+    clip = site.upload((ROOT / "examples/clips/cat-pan.mp4").read_bytes(), "clip.mp4")
+    settle(site)
+    answer = site.call("video", clip, photo, "", 1.0, 1.0, 0.0, 0, 0, "./a/b.mp4")
+    assert "The kind is './a/b.mp4'; choose one of mp4, gif." in answer
+    assert str(site.folder) not in answer

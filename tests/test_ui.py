@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import threading
+import tracemalloc
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from gradio.data_classes import ImageData
-from PIL import Image
+from PIL import ExifTags, Image
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -287,6 +288,17 @@ def test_what_browsers_cannot_show_is_converted(tmp_path, photo, suffix):
     assert pixels(shown).shape == photo.shape
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "TIFF", "AVIF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_of_a_photo_is_that_of_the_photo_upright(tmp_path, kind, orientation):
+    image, path = Image.new("RGB", (60, 40)), tmp_path / f"phone.{kind.lower()}"
+    exif = image.getexif()
+    exif[ExifTags.Base.Orientation] = orientation
+    image.save(path, kind, exif=exif)
+    assert files.pixel_size(str(path)) == images.open_picture(path).rgb.shape[:2]
+    assert files.pixel_size(str(path)) == ((60, 40) if orientation > 4 else (40, 60))
+
+
 def test_sixteen_bits_are_scaled_for_the_page(tmp_path):
     deep = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
@@ -400,6 +412,21 @@ def test_a_drawing_comes_back_as_labels(halves):
     assert painter.labels("") is None
     assert painter.labels(None) is None
     assert painter.labels(drawing(np.zeros((40, 40), np.uint8))) is None
+
+
+def test_a_large_drawing_takes_little_memory():
+    side = painter.MAX_SIDE
+    sent = drawing(np.ones((side, side), np.uint8))
+    assert len(sent) < painter.MAX_CHARACTERS
+    tracemalloc.start()
+    found = painter.labels(sent)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found is not None
+    assert (found == 1).all()
+    assert peak < 60 * side**2  # bytes; the pixels themselves have 16
+    with pytest.raises(StyleTransferError, match="over 2048 px a side"):
+        painter.labels(drawing(np.ones((16, side + 1), np.uint8)))
 
 
 def test_regions_become_masks(halves):
@@ -553,6 +580,15 @@ def test_status_shows_words_as_text():
     assert chart.status("<i>", 0.5, "<b>").count("&lt;") == 2
 
 
+def test_only_the_start_and_the_end_of_a_run_are_read_aloud():
+    for told in (chart.status("Starting …", 0.0), chart.status("Painted in 1 s")):
+        assert 'role="status"' in told
+    step = chart.status("Step 3 of 12", 0.25)
+    assert 'role="status"' not in step
+    assert 'role="progressbar"' in step
+    assert 'aria-valuenow="25"' in step
+
+
 # ---- The page ----------------------------------------------------------------------------------
 
 
@@ -565,6 +601,14 @@ def test_page_starts_with_a_photo_and_a_style_and_no_tensorflow_call():
     assert len(props["style-examples"]["value"]) >= 10
     public = [d["api_name"] for d in config["dependencies"] if d["api_visibility"] != "private"]
     assert "stylize" in public
+
+
+def test_an_uploaded_clip_is_looked_at_once():
+    """A preview of it as well would tell of a broken one a second time."""
+    demo = build_demo()
+    clip = next(i for i, block in demo.blocks.items() if getattr(block, "elem_id", "") == "clip")
+    takers = [fn.fn.__name__ for fn in demo.fns.values() if (clip, "upload") in fn.targets]
+    assert takers == ["take"]
 
 
 def test_the_knobs_show_the_defaults():

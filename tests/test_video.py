@@ -35,12 +35,15 @@ def write(
     times: list[int] | None = None,
     pictures: list[np.ndarray] | None = None,
     options: dict[str, str] | None = None,
+    gop: int | None = None,
 ) -> Path:
-    """times: of the frames, in 1/100 s."""
+    """times: of the frames, in 1/100 s. gop: frames from one that stands by itself to the next."""
     width, height = size
     with av.open(str(path), "w", options=options or {}) as container:
         stream = container.add_stream(codec, rate=RATE)
         stream.width, stream.height = size
+        if gop is not None:
+            stream.gop_size = gop
         stream.pix_fmt = "rgb8" if codec == "gif" else "yuv420p"
         if times is not None:
             stream.codec_context.time_base = stream.time_base = Fraction(1, 100)
@@ -314,6 +317,36 @@ def test_cut_off_with_its_index_in_front(tmp_path):
     data = (tmp_path / "front.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: -len(data) // 6])
     assert "'cut.mp4' is cut off after" in refused(tmp_path / "cut.mp4")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_a_clip_trimmed_without_loss_is_whole(tmp_path, suffix):
+    """As phones cut: all packets are there, an edit list says which of them are shown."""
+    source, trimmed = write(tmp_path / "a.mp4", frames=60, gop=5), tmp_path / f"trimmed{suffix}"
+    with av.open(str(source)) as whole, av.open(str(trimmed), "w") as container:
+        copied = container.add_stream_from_template(whole.streams.video[0])
+        start = round(0.5 / whole.streams.video[0].time_base)
+        for packet in whole.demux(video=0):
+            if packet.size:
+                packet.pts, packet.dts, packet.stream = (
+                    packet.pts - start,
+                    packet.dts - start,
+                    copied,
+                )
+                container.mux(packet)
+    assert reading.probe(trimmed).frames == 55
+    data = bytearray(trimmed.read_bytes())
+    struct.pack_into(">I", data, data.index(b"elst") + 12, 400)  # ms that are shown
+    trimmed.write_bytes(data)
+    with av.open(str(trimmed)) as container:
+        stream = container.streams.video[0]
+        assert len(stream.index_entries) < stream.frames == 60
+    assert len(run(trimmed, tmp_path / "out.mp4")) == 4
+    frames, _ = shown(tmp_path / "out.mp4")
+    wanted = shown(source)[0][5:9]
+    assert all(
+        np.abs(blocks(a) - blocks(b)).mean() < 4 for a, b in zip(frames, wanted, strict=True)
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from gradio.data_classes import FileData
 from gradio.utils import get_function_description
 
 from nst_demo import compare, images, settings, temporal
-from nst_demo.errors import StyleTransferError, check_range
+from nst_demo.errors import StyleTransferError, check_choice, check_range
 from nst_demo.ui import files, runs, video_tab
 from nst_demo.video import painting, reading
 
@@ -221,6 +221,7 @@ def _video(make_painter: Callable[..., painting.Painter]) -> Callable[..., FileD
             The painted clip.
         """
         with runs.raised():
+            check_choice("kind", kind, ("mp4", "gif"))  # it becomes part of a path
             asked = video_tab.Asked(
                 clip=uploaded(clip, "clip"),
                 style=None if style is None else uploaded_picture(style, "style"),

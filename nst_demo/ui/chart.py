@@ -90,6 +90,12 @@ def status(note: str, progress: float | None = None, details: str = "") -> str:
     """The line above the picture: how far a run is, and what should be known of it."""
     bar = ""
     if progress is not None:
-        bar = f'<div class="bar"><i style="width:{100 * progress:.1f}%"></i></div>'
+        bar = (
+            '<div class="bar" role="progressbar" aria-label="Progress" aria-valuemin="0" '
+            f'aria-valuemax="100" aria-valuenow="{100 * progress:.0f}">'
+            f'<i style="width:{100 * progress:.1f}%"></i></div>'
+        )
     more = f'<div class="details">{html.escape(details)}</div>' if details else ""
-    return f'<div class="line" role="status">{bar}{html.escape(note)}{more}</div>'
+    # A screen reader says the start and the end by itself, but not every step between them.
+    role = "" if progress else ' role="status"'
+    return f'<div class="line"{role}>{bar}{html.escape(note)}{more}</div>'

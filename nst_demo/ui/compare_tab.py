@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import gradio as gr
 import numpy as np
@@ -29,6 +30,7 @@ from nst_demo.ui.stylize_tab import (
     RECEIVE_LINE,
     UPLOAD_TYPES,
     connect_source,
+    scroll_to,
     source,
 )
 from nst_demo.ui.stylize_tab import (
@@ -53,8 +55,6 @@ ABOUT = {
         "this style alone, where there is one."
     ),
 }
-SHOW_GRID = """() => { if (window.innerWidth < 760)
-  document.querySelector('#compared')?.scrollIntoView({behavior: 'smooth', block: 'start'}) }"""
 SHOW_CLOSER = """() => setTimeout(() => document.querySelector('#closer')
   ?.scrollIntoView({behavior: 'smooth', block: 'nearest'}), 150)"""
 
@@ -93,7 +93,7 @@ class Tab:
                 self._lay_out_controls()
             with gr.Column(scale=8, min_width=320, elem_id="compared"):
                 self._lay_out_results()
-        self.uploads = gr.State([])  # paths of the visitor's own styles
+        self.uploads = gr.State([])  # paths of the visitor's own styles, each with its thumbnail's
         self.done = gr.State(None)  # a Done
         self.pending = gr.State(None)  # what Quality is still to paint: a Done, or None
 
@@ -185,29 +185,28 @@ class Tab:
     ) -> None:
         """Paint on the button; Quality afterwards, in its own line."""
         stops = runs.Stops()
-        turns: dict[str, comparisons.Asked] = {}  # by session: what Quality is painting for
+        # By session: what Quality is painting for, as long as the visitor's State has it.
+        turns = WeakValueDictionary[str, comparisons.Asked]()
 
         def run(
             request: gr.Request,
             photo: Any,
             kind: str,
             value: str,
-            uploads: list[str],
+            uploads: list[tuple[str, str]],
             size: Any,
             *knobs: Any,
         ):
             with runs.told():
-                picks = self.choices.picked(value, uploads)
+                picks = self.choices.picked(value, [path for path, _ in uploads])
                 options = dict(zip(self.knobs, knobs, strict=True))
                 asked = comparisons.Asked(kind, photo, picks, options, size)
                 tiles = comparisons.plan(asked, self.choices.networks)
+                turns.pop(str(request.session_hash), None)  # ends an earlier Quality picture
                 yield self.begun(asked, tiles)
-                first = True
                 for progress in comparisons.fast(asked, tiles, stylize=stylize):
                     tiles = progress.tiles
-                    yield self.shown(Done(asked, tiles), progress, first)
-                    first = False
-                turns.pop(str(request.session_hash), None)  # ends an earlier Quality picture
+                    yield self.shown(Done(asked, tiles), progress)
                 waiting = any(tile.slow for tile in tiles)
                 if waiting:
                     turns[str(request.session_hash)] = asked
@@ -221,6 +220,7 @@ class Tab:
         def run_slow(request: gr.Request, pending: Done | None):
             session = str(request.session_hash)
             if pending is None or turns.get(session) is not pending.asked:
+                yield {self.status: gr.skip()}  # a generator that yields nothing empties the page
                 return
             tiles = pending.tiles
             with runs.told(), stops.run(session) as stop:
@@ -228,6 +228,7 @@ class Tab:
                 with closing(steps):
                     for progress in steps:
                         if turns.get(session) is not pending.asked:
+                            yield {self.status: gr.skip()}
                             return
                         tiles = progress.tiles
                         shown = self.shown(Done(pending.asked, tiles), progress)
@@ -261,7 +262,7 @@ class Tab:
         fast = self.button.click(run, self.asked, outputs, **FAST_LINE, **line)
         slow = self.pending.change(run_slow, self.pending, outputs, **QUALITY_LINE, **line)
         slow.failure(refused, self.pending, outputs, **QUICK)
-        self.button.click(None, js=SHOW_GRID, **PRIVATE)
+        self.button.click(None, js=scroll_to("#compared"), **PRIVATE)
         self.runs = [fast, slow]
         self.stop_button.click(stop, None, self.stop_button, **QUICK)
 
@@ -316,8 +317,8 @@ class Tab:
         }  # fmt: skip
 
     def receive(
-        self, paths: list[str] | None, uploads: list[str], value: str, kind: str
-    ) -> tuple[list[str], str]:
+        self, paths: list[str] | None, uploads: list[tuple[str, str]], value: str, kind: str
+    ) -> tuple[list[tuple[str, str]], str]:
         """Check uploads; those that can be used are added, and chosen."""
         uploads, new = list(uploads), []
         for path in paths or []:
@@ -327,15 +328,16 @@ class Tab:
                         f"There are {len(uploads)} styles of your own already, the most; load the "
                         "page again for others."
                     )
-                shown = files.receive(path, "style")
+                shown = str(files.receive(path, "style"))
+                tile = picker.thumbnail(shown)
                 new.append(f"{picker.UPLOAD}{len(uploads)}")
-                uploads.append(str(shown))
+                uploads.append((shown, tile))
         chosen: list[str] = []
         with runs.told():
             chosen = self.choices.ids(value)
         many = kind == comparisons.STYLES
         chosen = [*new, *chosen][: compare.MAX_PICTURES] if many else [*new, *chosen][:1]
-        tiles = [(Path(path).stem[:60], picker.thumbnail(path)) for path in uploads]
+        tiles = [(Path(path).stem[:60], tile) for path, tile in uploads]
         return uploads, picker.to_value(chosen, tiles)
 
     def begun(self, asked: comparisons.Asked, tiles: list[Tile]) -> dict[Any, Any]:
@@ -348,15 +350,12 @@ class Tab:
             self.closer: gr.Column(visible=False),
         }
 
-    def shown(
-        self, done: Done, progress: comparisons.Progress, first: bool = False
-    ) -> dict[Any, Any]:
-        changes: dict[Any, Any] = {
+    def shown(self, done: Done, progress: comparisons.Progress) -> dict[Any, Any]:
+        return {
             self.status: gr.HTML(chart.status(progress.note, progress.done), visible=True),
             self.grid: self.grid_html(done),
             self.done: done,
         }
-        return changes
 
     def finished(self, done: Done) -> dict[Any, Any]:
         """The downloads, and a closer look at the first and the last picture."""
@@ -374,8 +373,8 @@ class Tab:
         shown = [tile.shown for tile in tiles]
         if not (0 <= left < len(tiles) and 0 <= right < len(tiles)):
             left, right = 0, 0
-        if shown[left] is None or shown[right] is None:
-            return {self.slider: gr.skip()}
+        if not all(path and Path(path).exists() for path in (shown[left], shown[right])):
+            return {self.slider: gr.skip()}  # not painted yet, or swept
         choices = [(tile.caption, place) for place, tile in enumerate(tiles) if tile.shown]
         return {
             self.grid: self.grid_html(done, right),

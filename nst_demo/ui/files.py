@@ -2,7 +2,7 @@
 
 Uploads stay the files they were, so that our own opener sees their orientation, depth, alpha and
 size. Results are written once per request into gradio's cache, in a folder of their own, where
-`delete_cache` removes them a day later.
+`cache` removes them within the hour.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from gradio.component_meta import ComponentMeta
 from gradio.data_classes import ImageData
 from gradio.utils import get_upload_folder
-from PIL import Image
+from PIL import ExifTags, Image
 
 from nst_demo import images
 from nst_demo.errors import StyleTransferError
@@ -166,14 +166,17 @@ def receive(path: str | None, what: str) -> str | None:
     return cache_file(f"{Path(path).stem}.{kind.lower()}", data)
 
 
-def pixel_size(path: str | None) -> tuple[int, int] | None:
-    """(height, width) by the file's header, None if it cannot be told."""
-    if path is None:
+def pixel_size(file: str | io.BytesIO | None) -> tuple[int, int] | None:
+    """(height, width) as it is shown, by the file's header; None if it cannot be told."""
+    if file is None:
         return None
     try:
-        with Image.open(path, formats=images.FORMATS) as image:
+        with Image.open(file, formats=images.FORMATS) as image:
+            lies = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+            if lies and image.format != "TIFF":  # which Pillow turns by itself
+                return image.width, image.height
             return image.height, image.width
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except (*images._DECODER_ERRORS, Image.DecompressionBombError):
         return None
 
 

@@ -19,15 +19,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
 
 import nst_demo
-from nst_demo import images, recipes, settings
+from nst_demo import color, images, recipes, settings, weights
 from nst_demo.blending import normalised_weights
-from nst_demo.errors import StyleTransferError, check_range
+from nst_demo.errors import StyleTransferError, check_range, check_weight
 from nst_demo.ui import compare_tab, comparisons, controls, files, picker, restore, runs
 from nst_demo.ui.stylize_tab import PRIVATE, QUICK, RECEIVE_LINE, Tab
 
@@ -160,7 +160,7 @@ def _checked(one: Mapping[str, str], styles: Sequence[str]) -> State:
     tab = _choice("tab", one.get("tab", STYLIZE), (STYLIZE, COMPARE))
     photo = _choice("photo", one.get("photo", ""), gallery("photos"))
     quality = _choice("mode", one.get("mode", "fast"), ("fast", "quality")) == "quality"
-    values = {name: _value(name, one[name]) for name in KNOBS if name in one}
+    values = _known({name: _value(name, one[name]) for name in KNOBS if name in one})
     version = one.get("v")
     if version is not None and not re.fullmatch(r"[0-9A-Za-z.+-]{1,20}", version):
         raise StyleTransferError(f"The link has the version {_short(version)}; copy it again.")
@@ -189,24 +189,46 @@ def _checked_comparison(found: State, one: Mapping[str, str], styles: Sequence[s
     return State(COMPARE, found.photo, ids, False, found.values, kind, int(size), found.version)
 
 
+def _known(values: controls.Values) -> controls.Values:
+    """Checked for choices that their controls do not have; one that is the recipe's own, written
+    out, is left to the recipe."""
+    choices: dict[str, Iterable[str]] = {
+        "kind": controls.kinds(),
+        "network": weights.trained_styles(),
+        "keep_colors": get_args(color.KeepColors),
+        "recipe": recipes.RECIPES,
+        "similarity": get_args(recipes.Similarity),
+        "backbone": (controls.OWN, *controls.BACKBONES),
+        "init": (controls.OWN, *controls.STARTS),
+        "optimizer": (controls.OWN, *controls.OPTIMISERS),
+    }
+    for name, known in choices.items():
+        if name in values:
+            _choice(name, values[name], known)
+    own = recipes.named(values.get("recipe", controls.DEFAULTS["recipe"]))
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in controls.CHOICES or value != getattr(own, name)
+    }
+
+
 def _check_values(found: State) -> None:
-    """By the checks of the method's own options."""
+    """By the checks of the methods' own options, in either mode: the page sends all its controls
+    with every event, and gradio refuses the event for any of them."""
     values = found.all_values()
-    name = controls.method_name(found.quality, values)
-    if name not in {"gatys", *controls.kinds()}:
-        raise StyleTransferError(
-            f"The link asks for {_short(name)}, which this page does not have."
-        )
     for knob in controls.WEIGHTS:
         check_range(f"{knob!r} of the link", values[knob], 0, 100)
     check_range("'stop_at' of the link", values["stop_at"], 0, 100_000)
     check_range("'seed' of the link", values["seed"], 0, controls.MAX_SEED)
+    for knob in controls.LAYER_KNOBS:
+        check_weight(f"{knob!r} of the link", values[knob])
     if found.tab == STYLIZE and found.styles and not found.styles[0]:
         raise StyleTransferError("The link has no first style; copy it again.")
-    options = controls.options(found.quality, values)
-    own = {k: v for k, v in options.items() if k not in settings.SHARED}
-    nst_demo._options(name, own)
-    nst_demo.check_keep_colors(options.get("keep_colors", "none"))
+    for quality in (False, True):
+        options = controls.options(quality, values)
+        own = {k: v for k, v in options.items() if k not in settings.SHARED}
+        nst_demo._options(controls.method_name(quality, values), own)
     places = [place for place, style in enumerate(found.styles) if style]
     if found.tab == STYLIZE and len(places) > 1:
         normalised_weights([values[controls.WEIGHTS[place]] for place in places], len(places))
@@ -391,54 +413,25 @@ def connect(tab: Tab, comparison: compare_tab.Tab, tabs: gr.Tabs, demo: gr.Block
     told = [tab.status, tab.empty, comparison.status]
     outputs = [*tab.settable, *comparison.settable, *told, tabs, todo]
 
-    def show(found: State) -> dict[Any, Any]:
-        paint = f"{PAINT} {found.tab}"
-        if found.tab == COMPARE:
-            if found.kind == comparisons.METHODS:
-                paint = ""
-            note = chart_line(f"{opened_html(found)} Press <b>Compare</b> to paint it.")
-            changes = comparison.changes(
-                gallery("photos")[found.photo], found.kind, found.styles, found.size, found.values
-            )
-            return changes | {comparison.status: gr.HTML(note, visible=True), todo: paint}
-        names = found.styles or (picker.FIRST,)  # a trained style needs none: that of a fresh page
-        paths = [gallery("styles")[name] if name else None for name in names]
-        paths += [None] * (controls.STYLES - len(paths))
-        pictures = [gallery("photos")[found.photo], *paths]
-        values = found.all_values()
-        if found.quality or not on_its_own(values["kind"]):
-            paint = ""
-        note = gr.HTML(chart_line(opened_html(found)), visible=True)
-        changes = tab.changes(found.quality, values, pictures)
-        return changes | {tab.status: note, todo: paint}
-
     def open_link(text: str) -> dict[Any, Any]:
         with runs.told():
             found = state(text or "")
             if found is not None:
                 if found.warning:
                     gr.Info(html.escape(found.warning), title="Another version")
-                return show(found) | {tabs: gr.Tabs(selected=found.tab)}
+                if found.tab == COMPARE:
+                    paint, changes = compare_changes(comparison, found)
+                else:
+                    paint, changes = stylize_changes(tab, found)
+                return changes | {todo: paint, tabs: gr.Tabs(selected=found.tab)}
         return {todo: ""}
 
     def open_tile(done: compare_tab.Done | None, event: gr.EventData) -> dict[Any, Any]:
         with runs.told():
             tile = compare_tab.opened(done, event)
             if done is not None and tile is not None and tile.pick is not None:
-                method = tile.options.get("method", "adain")
-                own = {k: v for k, v in tile.options.items() if k != "method"}
-                values = controls.values(method, own)
-                styles = [tile.pick.path, *[None] * (controls.STYLES - 1)]
-                quality = method == "gatys"
-                paint = "" if quality else f"{PAINT} {STYLIZE}"
-                changes = tab.changes(quality, values, [done.asked.photo, *styles])
-                words = f"{html.escape(tile.caption)}, from Compare."
-                if quality:
-                    words += " Press <b>Stylize</b> to paint it at the photo's own size."
-                note = gr.HTML(chart_line(words), visible=True)
-                return changes | {
-                    tab.status: note, todo: paint, tabs: gr.Tabs(selected=STYLIZE)
-                }  # fmt: skip
+                paint, changes = tile_changes(tab, done.asked.photo, tile, tile.pick.path)
+                return changes | {todo: paint, tabs: gr.Tabs(selected=STYLIZE)}
         return {todo: ""}
 
     # In the queue: outside it gradio shows no toasts.
@@ -457,6 +450,51 @@ def connect(tab: Tab, comparison: compare_tab.Tab, tabs: gr.Tabs, demo: gr.Block
         shared = bar("share-compare")
     for run in comparison.runs:
         run.then(of_done, comparison.done, shared, **QUICK)
+
+
+# What is to be pressed, as PRESS reads it, and the updates that show a state.
+Changes = tuple[str, dict[Any, Any]]
+
+
+def stylize_changes(tab: Tab, found: State) -> Changes:
+    """Of a link to Stylize."""
+    names = found.styles or (picker.FIRST,)  # a trained style needs none: that of a fresh page
+    paths = [gallery("styles")[name] if name else None for name in names]
+    paths += [None] * (controls.STYLES - len(paths))
+    values = found.all_values()
+    at_once = not found.quality and on_its_own(values["kind"])
+    changes = tab.changes(found.quality, values, [gallery("photos")[found.photo], *paths])
+    note = gr.HTML(chart_line(opened_html(found)), visible=True)
+    return f"{PAINT} {STYLIZE}" if at_once else "", changes | {tab.status: note}
+
+
+def compare_changes(comparison: compare_tab.Tab, found: State) -> Changes:
+    """Of a link to Compare."""
+    changes = comparison.changes(
+        gallery("photos")[found.photo], found.kind, found.styles, found.size, found.values
+    )
+    note = chart_line(f"{opened_html(found)} Press <b>Compare</b> to paint it.")
+    at_once = found.kind != comparisons.METHODS
+    return (
+        f"{PAINT} {COMPARE}" if at_once else "",
+        changes | {comparison.status: gr.HTML(note, visible=True)},
+    )
+
+
+def tile_changes(tab: Tab, photo: str | None, tile: comparisons.Tile, style: str | None) -> Changes:
+    """Of a picture of Compare in Stylize. StyleTransferError where its photo or style is gone."""
+    runs.check_file(photo, "photo")
+    if style is not None:
+        runs.check_file(style, "style")
+    method = tile.options.get("method", "adain")
+    values = controls.values(method, {k: v for k, v in tile.options.items() if k != "method"})
+    quality = method == "gatys"
+    changes = tab.changes(quality, values, [photo, style, *[None] * (controls.STYLES - 1)])
+    words = f"{html.escape(tile.caption)}, from Compare."
+    if quality:
+        words += " Press <b>Stylize</b> to paint it at the photo's own size."
+    note = gr.HTML(chart_line(words), visible=True)
+    return "" if quality else f"{PAINT} {STYLIZE}", changes | {tab.status: note}
 
 
 def bar(name: str) -> gr.HTML:

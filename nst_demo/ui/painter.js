@@ -2,7 +2,8 @@
 // Regions are drawn in their colours on a canvas over the photo. props.value is the drawing as the
 // data: URL of a PNG of pure region colours on a transparent ground, or "" where nothing is drawn.
 
-const LONG = 512, SHORT = 96;  // px of the canvas: the long side, or at least this short side
+// px of the canvas: the long side, or at least this short side, but no side over MOST.
+const LONG = 512, SHORT = 96, MOST = 2048;
 const UNDOS = 12;
 const brushes = JSON.parse(element.querySelector('.painter').dataset.brushes);
 const find = (selector) => element.querySelector(selector);
@@ -182,7 +183,8 @@ function take_mask() {
 
 photo.onload = () => {
   const { naturalWidth: w, naturalHeight: h } = photo;
-  const scale = Math.max(LONG / Math.max(w, h), SHORT / Math.min(w, h));
+  const wanted = Math.max(LONG / Math.max(w, h), SHORT / Math.min(w, h));
+  const scale = Math.min(wanted, MOST / Math.max(w, h));
   canvas.width = Math.round(w * scale);
   canvas.height = Math.round(h * scale);
   past = [];

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import html
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy as np
 
 from nst_demo import images
 from nst_demo.errors import StyleTransferError
+from nst_demo.ui import files
 
 SCRIPT = Path(__file__).with_suffix(".js")
 REGIONS = (
@@ -33,14 +35,14 @@ COLOURS = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for _, c in REGIO
 KEEP_PHOTO = len(REGIONS)  # the label of the last region; 0 is the label of what was not brushed
 PREFIX = "data:image/png;base64,"
 MAX_CHARACTERS = 400_000  # of a drawing; a real one has 20,000
-MAX_SIDE = 4096  # px of a drawing
+MAX_SIDE = 2048  # px of a drawing; painter.js keeps to it
 
 # The data: URL of the value is no part of the template, so the canvas is never rendered again.
 TEMPLATE = f"""
 <div class="painter" data-brushes="{
     html.escape(json.dumps([{"name": name, "colour": colour} for name, colour in REGIONS]))
 }">
-<p class="hint"></p>
+<p class="hint" role="status"></p>
 <div class="brushes" role="group" aria-label="Brush"></div>
 <div class="easel"><img alt=""><canvas width="8" height="8"
  aria-label="Brush over the photo"></canvas><i class="cursor"></i></div>
@@ -87,13 +89,17 @@ def labels(drawing: str | None) -> np.ndarray | None:
         raise StyleTransferError(
             "The drawn regions cannot be read; clear them and draw again."
         ) from error
-    picture = images.open_picture(data, what="drawing of the regions")
-    if max(picture.rgb.shape) > MAX_SIDE:
+    if max(files.pixel_size(io.BytesIO(data)) or (0,)) > MAX_SIDE:
         raise StyleTransferError(
             f"The drawing of the regions has over {MAX_SIDE} px a side; draw it on the page."
         )
-    distances = np.square(255 * picture.rgb[..., None, :] - COLOURS).sum(-1)  # (h, w, regions)
-    found = (1 + distances.argmin(-1)).astype("uint8")
+    picture = images.open_picture(data, what="drawing of the regions")
+    found = np.zeros(picture.rgb.shape[:2], "uint8")
+    nearest = np.full(found.shape, np.inf, "float32")
+    for label, colour in enumerate(COLOURS, 1):  # one by one: a stranger's drawing may be large
+        distance = np.square(255 * picture.rgb - colour).sum(-1)
+        found[distance < nearest] = label
+        nearest = np.minimum(nearest, distance)
     if picture.alpha is not None:
         found[picture.alpha < 0.5] = 0
     return found if found.any() else None

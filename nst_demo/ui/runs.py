@@ -223,7 +223,7 @@ def check_file(path: str | None, what: str) -> None:
         raise StyleTransferError(
             f"There is no {what} yet; upload one, or pick an example below it."
         )
-    if not Path(path).exists():  # after a day; the library's own words would show the path
+    if not Path(path).exists():  # swept; the library's own words would show the path
         raise StyleTransferError(f"The {what} is no longer on the server; choose it again.")
 
 

@@ -42,6 +42,9 @@ NOT_INLINE = "The request is too large; upload files instead of writing them int
 DISK_FULL = "This demo's disk is full; please try again in an hour."
 BUSY = "This demo is busy: too many others are waiting. Please try again in a minute."
 ONE_AT_A_TIME = "You have a long run already; stop it, or wait until it has ended."
+MANY_OF_ADDRESS = (
+    f"{LONG_OF_ADDRESS} long runs are going from your network already; try again in a few minutes."
+)
 
 # Routes of gradio that this page does not use: they fetch addresses for anybody, keep pictures,
 # run ffmpeg on any upload, or reach into components and development tools.
@@ -50,7 +53,10 @@ CLOSED = re.compile(
     r"|component_server|vibe|undo-vibe|run-history|runs|monitoring|profiling|dev/)",
     re.IGNORECASE,
 )
-EVENT = re.compile(r"/gradio_api/(queue/join|(run|api|stream)/.*|call/(v2/)?(?P<name>[^/]+))/?")
+# `line`: those that may begin to wait in one. Gradio refuses the others for whatever has a line.
+EVENT = re.compile(
+    r"/gradio_api/((?P<line>queue/join|call/(v2/)?(?P<name>[^/]+))|(run|api|stream)/.*)/?"
+)
 
 
 class Closed:
@@ -92,6 +98,9 @@ class Events:
             refuse = JSONResponse({"detail": "A file was not uploaded to this server."}, 400)
             await refuse(scope, receive, send)
             return
+        if match["line"] is None:  # it is answered when it is done: nobody is to wait for that
+            await self.app(scope, _replay(body, receive), send)
+            return
         async with self.lock:
             answer = self._refusal(scope, match["name"], asked) or self.app
             await answer(scope, _replay(body, receive), send)
@@ -113,12 +122,12 @@ class Events:
         events = [e for e in queue.event_ids_to_events.values() if e.concurrency_id in LONG_LINES]
         here = [e for e in events if address(e.request.scope) == address(scope)]
         programs = [e for e in here if e.fn.api_visibility == "public"]
-        if (
-            sum(e.session_hash == session for e in events) >= LONG_OF_SESSION
-            or len(here) >= LONG_OF_ADDRESS
-            or (program and len(programs) >= LONG_OF_PROGRAMS)
+        if sum(e.session_hash == session for e in events) >= LONG_OF_SESSION or (
+            program and len(programs) >= LONG_OF_PROGRAMS
         ):
             return JSONResponse({"detail": ONE_AT_A_TIME}, 429)
+        if len(here) >= LONG_OF_ADDRESS:
+            return JSONResponse({"detail": MANY_OF_ADDRESS}, 429)
         return None
 
 

@@ -8,6 +8,7 @@ and what happens between the button and the picture is in runs.py.
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -53,11 +54,18 @@ REOPEN = """
 Stylize paints the same picture again.</p>
 """
 STOP, CONTINUE, REFINE = "Stop and keep", "Continue from this result", "Refine in Quality"
-# On a phone the picture is below the button: go there when a run starts.
-SHOW_RESULT = """() => { if (window.innerWidth < 760)
-  document.querySelector('#result')?.scrollIntoView({behavior: 'smooth', block: 'start'}) }"""
+WAITING = "Waiting for a free place …"
+CANCELLED = chart.status("Cancelled.")
 
 
+def scroll_to(selector: str) -> str:
+    """A script: on a phone what a run shows is below the button, so go there when it starts."""
+    return f"""() => {{ if (window.innerWidth < 760)
+      document.querySelector('{selector}')?.scrollIntoView(
+        {{behavior: 'smooth', block: 'start'}}) }}"""
+
+
+SHOW_RESULT = scroll_to("#result")
 BLEND = Path(__file__).with_name("blend.js")
 # Changes of these kinds of Fast are painted at once where a picture is there; Magenta's download is
 # not begun without a click.
@@ -428,9 +436,8 @@ class Tab:
 
         def begin() -> dict[Any, Any]:
             """Before the run has its turn, so that it can be cancelled."""
-            waiting = chart.status("Waiting for a free place …")
             return self.run_state("waiting") | {
-                self.status: gr.HTML(waiting, visible=True),
+                self.status: gr.HTML(chart.status(WAITING), visible=True),
                 self.continue_button: gr.Button(interactive=False),
             }
 
@@ -446,7 +453,7 @@ class Tab:
             return self.run_state("idle") | {self.continue_button: gr.Button(interactive=True)}
 
         def cancel() -> dict[Any, Any]:
-            return end() | {self.status: gr.HTML(chart.status("Cancelled."))}
+            return end() | {self.status: gr.HTML(CANCELLED)}
 
         outputs = [*self.result_parts, *self.run_controls]
         line: dict[str, Any] = QUALITY_LINE | {
@@ -645,8 +652,11 @@ def connect_source(part: Source) -> None:
 def connect_end(run: Any, end: Callable[[], Any], status: gr.HTML, controls: list[Any]) -> Any:
     """`end` gives what `controls` show after a run, also after one that the server refused: no
     `then` follows that in gradio 6.31, but a `failure`."""
-    # In the browser, at once: where it was cancelled, the status says so after this.
-    run.failure(None, None, status, js="() => ''", **QUICK)
+    # A `failure` follows a cancelled run too, after the status was told so, and after the last
+    # report of the run. Only one that was refused is still waiting.
+    clear = f"""(shown) =>
+      (shown ?? '').includes({json.dumps(WAITING)}) ? '' : {json.dumps(CANCELLED)}"""
+    run.failure(None, status, status, js=clear, **QUICK)
     run.failure(end, None, controls, **QUICK)
     return run.then(end, None, controls, **QUICK)
 

@@ -16,21 +16,23 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 from gradio.data_classes import FileData
 
 from nst_demo import images, temporal, weights
 from nst_demo.errors import StyleTransferError
 from nst_demo.ui import chart, controls, files, preview, runs
 from nst_demo.ui.stylize_tab import (
+    CANCELLED,
     FAST_LINE,
     FIRST_STYLE,
     PRIVATE,
     QUICK,
     RECEIVE_LINE,
+    WAITING,
     connect_end,
     connect_source,
     picker,
+    scroll_to,
     source,
 )
 from nst_demo.video import painting, reading
@@ -53,10 +55,7 @@ EMPTY = f"""
 <p>Press <b>Paint the clip</b> to try it with the example, or choose your own first.</p>
 </div></div>
 """
-SHOW_RESULT = """() => { if (window.innerWidth < 760)
-  document.querySelector('#video-result')?.scrollIntoView({behavior: 'smooth', block: 'start'}) }"""
 
-FirstFrame = Callable[..., np.ndarray]
 MakePainter = Callable[..., painting.Painter]
 
 
@@ -336,6 +335,9 @@ class Tab:
                 }
             return {self.first: gr.skip()}
 
+        def follow(kept: str | None, *given: Any) -> dict[Any, Any]:
+            return {self.first: gr.skip()} if kept is None else show(*given)
+
         shown: dict[str, Any] = {
             "fn": show,
             "inputs": self.asked,
@@ -346,7 +348,9 @@ class Tab:
             **FAST_LINE,
         }
         sliders = [self.strength.release, self.style_scale.release]
-        gr.on([self.preview_button.click, self.clip.upload, self.network.input, *sliders], **shown)
+        gr.on([self.preview_button.click, self.network.input, *sliders], **shown)
+        # Not its upload: a clip that is refused would be told of twice.
+        self.kept.change(**shown | {"fn": follow, "inputs": [self.kept, *self.asked]})
         picked = self.style.strip.select(
             picker(self.style.examples),
             None,
@@ -365,9 +369,8 @@ class Tab:
             yield {self.status: gr.HTML(visible=False)}
 
         def begin() -> dict[Any, Any]:
-            waiting = chart.status("Waiting for a free place …")
             return {
-                self.status: gr.HTML(waiting, visible=True),
+                self.status: gr.HTML(chart.status(WAITING), visible=True),
                 self.button: gr.Button("Painting …", interactive=False),
                 self.cancel_button: gr.Button(visible=True),
             }
@@ -380,13 +383,13 @@ class Tab:
             }
 
         def cancel() -> dict[Any, Any]:
-            return end() | {self.status: gr.HTML(chart.status("Cancelled."), visible=True)}
+            return end() | {self.status: gr.HTML(CANCELLED, visible=True)}
 
         state = [self.button, self.cancel_button]
         outputs = [
             *(self.status, self.empty, self.player, self.picture, self.first, self.download),
         ]
-        self.button.click(None, js=SHOW_RESULT, **PRIVATE)
+        self.button.click(None, js=scroll_to("#video-result"), **PRIVATE)
         waiting = self.button.click(begin, None, [self.status, *state], **QUICK)
         started = waiting.then(run, self.asked, outputs, show_progress="hidden", **VIDEO_LINE)
         connect_end(started, end, self.status, state)

@@ -95,13 +95,16 @@ def probe(source: str | os.PathLike[str], limits: Limits = ALONE) -> Clip:
         _check_size(width, height, limits, path)
         length = _told_length(container, stream)
         _check_seconds(length, limits)
-        found = _scan(container, stream, limits, path)
+        found, packets = _scan(container, stream, limits, path)
         times = _times(found, stream)
         seconds = times[-1][1] + times[-1][2]
         sound = bool(container.streams.audio)
         # The pictures may end before the sound; some frames lost at the end do not matter.
         least = 0.7 * length - 0.5 if sound else 0.95 * length - 0.3
-        if len(found) < stream.frames or seconds < least:
+        # A clip trimmed without loss has all its frames still: those before its edit list are not
+        # shown, and FFmpeg takes those after it out of the index.
+        planned = min(stream.frames, len(stream.index_entries))
+        if packets < planned or seconds < least:
             raise StyleTransferError(
                 f"The video {path.name!r} is cut off after {seconds:.1f} s; download or export it "
                 "again."
@@ -227,12 +230,19 @@ def _check_rate(rate: float, limits: Limits) -> None:
         )
 
 
-def _scan(container: Any, stream: Any, limits: Limits, path: Path) -> list[tuple[int, int]]:
-    """(pts, duration) of all packets that are shown, sorted; there is one at least."""
+def _scan(
+    container: Any, stream: Any, limits: Limits, path: Path
+) -> tuple[list[tuple[int, int]], int]:
+    """(pts, duration) of all packets that are shown, sorted, one at least; and how many there are,
+    shown or not."""
     found: list[tuple[int, int]] = []
+    packets = 0
     base = float(stream.time_base or 1)
     for packet in container.demux(stream):
-        if packet.size == 0 or packet.is_discard:
+        if packet.size == 0:
+            continue
+        packets += 1
+        if packet.is_discard:
             continue
         if packet.pts is None:
             raise damaged(path)
@@ -241,7 +251,7 @@ def _scan(container: Any, stream: Any, limits: Limits, path: Path) -> list[tuple
         _check_count(len(found), limits)
     if not found:
         raise StyleTransferError(f"The video {path.name!r} has no frames; choose another one.")
-    return sorted(set(found))
+    return sorted(set(found)), packets
 
 
 def _check_count(count: int, limits: Limits) -> None:

@@ -153,4 +153,8 @@ def test_phone(phone):
     phone.locator("summary", has_text="More styles").click()
     phone.locator("#style-2-examples").get_by_role("button").nth(2).click()
     expect(phone.locator("#share-2")).to_be_visible()
+    first, second = (phone.locator(f"#share-{n}").bounding_box() for n in (1, 2))
+    assert first
+    assert second
+    assert second["y"] >= first["y"] + first["height"]  # one below the other
     assert overflow() <= 0

@@ -246,6 +246,8 @@ def test_a_waiting_run_can_be_cancelled(browser, url, page):
         stylize(page)
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled.")).to_be_visible()
+    page.wait_for_timeout(1000)  # gradio ends the run after the note, which must not go then
+    expect(page.get_by_text("Cancelled.")).to_be_visible()
     stylize(page)
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     for other in others:

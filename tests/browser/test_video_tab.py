@@ -88,4 +88,6 @@ def test_cancel_ends_the_run(tab, tmp_path):
     tab.locator("#cancel-clip").click()
     expect(tab.get_by_text("Cancelled.")).to_be_visible()
     expect(tab.locator("#paint-clip")).to_be_enabled()
+    tab.wait_for_timeout(1000)  # gradio ends the run after the note, which must not go then
+    expect(tab.get_by_text("Cancelled.")).to_be_visible()
     expect(tab.locator("#painted-clip")).to_be_hidden()

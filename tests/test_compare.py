@@ -1,13 +1,13 @@
 """One photo in many ways: what is painted, the sheet, the ZIP, and the page's plain functions."""
 
 import gc
-import inspect
 import io
 import json
 import threading
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -182,26 +182,25 @@ def test_what_a_stranger_asks_for_is_checked(photo_file):
 
 
 class Handlers:
-    """The tab's own functions, by name, as a visitor's page calls them."""
+    """The tab, and what a visitor's page calls of it."""
 
     def __init__(self):
-        with gr.Blocks() as demo:
+        with gr.Blocks():
             self.tab = compare_tab.build(stylize=fake, iterate=steps)
-        self._found = {fn.fn.__name__: fn.fn for fn in demo.fns.values() if fn.fn}
-        self._visitor = SimpleNamespace(session_hash="visitor")
+        self._visitor: Any = SimpleNamespace(session_hash="visitor")
 
     def run(self, photo_file):
         knobs = [knob.value for knob in self.tab.knobs.values()]
         value = picker.to_value(["linocut"])
         kind = comparisons.METHODS
-        return self._found["run"](self._visitor, str(photo_file), kind, value, [], 512, *knobs)
+        return self.tab.paint_fast(self._visitor, str(photo_file), kind, value, [], 512, *knobs)
 
     def run_slow(self, pending):
-        return self._found["run_slow"](self._visitor, pending)
+        return self.tab.paint_slow(self._visitor, pending)
 
     @property
     def turns(self):
-        return inspect.getclosurevars(self._found["run_slow"]).nonlocals["turns"]
+        return self.tab.turns
 
 
 def steps(content, style, **options):

@@ -76,9 +76,9 @@ def build(
 
     stylize, iterate: the library's.
     """
-    tab = Tab()
+    tab = Tab(stylize, iterate)
     tab.connect_sources()
-    tab.connect_compare(stylize, iterate)
+    tab.connect_compare()
     tab.connect_closer()
     return tab
 
@@ -86,7 +86,13 @@ def build(
 class Tab:
     """The components of the tab, and which events they answer."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, stylize: Callable[..., np.ndarray], iterate: Callable[..., Iterator[Any]]
+    ) -> None:
+        self.stylize, self.iterate = stylize, iterate
+        self.stops = runs.Stops()
+        # By session: what Quality is painting for, as long as the visitor's State has it.
+        self.turns = WeakValueDictionary[str, comparisons.Asked]()
         self.choices = picker.for_everybody()
         with gr.Row(elem_classes="workspace"):
             with gr.Column(scale=5, min_width=320, elem_id="compare-controls"):
@@ -180,77 +186,8 @@ class Tab:
             lambda kind: f"<p>{ABOUT.get(kind, '')}</p>", self.kind, self.about, **QUICK
         )
 
-    def connect_compare(
-        self, stylize: Callable[..., np.ndarray], iterate: Callable[..., Iterator[Any]]
-    ) -> None:
+    def connect_compare(self) -> None:
         """Paint on the button; Quality afterwards, in its own line."""
-        stops = runs.Stops()
-        # By session: what Quality is painting for, as long as the visitor's State has it.
-        turns = WeakValueDictionary[str, comparisons.Asked]()
-
-        def run(
-            request: gr.Request,
-            photo: Any,
-            kind: str,
-            value: str,
-            uploads: list[tuple[str, str]],
-            size: Any,
-            *knobs: Any,
-        ):
-            with runs.told():
-                picks = self.choices.picked(value, [path for path, _ in uploads])
-                options = dict(zip(self.knobs, knobs, strict=True))
-                asked = comparisons.Asked(kind, photo, picks, options, size)
-                tiles = comparisons.plan(asked, self.choices.networks)
-                turns.pop(str(request.session_hash), None)  # ends an earlier Quality picture
-                yield self.begun(asked, tiles)
-                for progress in comparisons.fast(asked, tiles, stylize=stylize):
-                    tiles = progress.tiles
-                    yield self.shown(Done(asked, tiles), progress)
-                waiting = any(tile.slow for tile in tiles)
-                if waiting:
-                    turns[str(request.session_hash)] = asked
-                    note = comparisons.Progress(tiles, "Quality: waiting for a free place …", 0.0)
-                    yield self.shown(Done(asked, tiles), note) | {self.pending: Done(asked, tiles)}
-                else:
-                    yield self.finished(Done(asked, tiles))
-                return
-            yield {self.status: gr.HTML(visible=False)}
-
-        def run_slow(request: gr.Request, pending: Done | None):
-            session = str(request.session_hash)
-            if pending is None or turns.get(session) is not pending.asked:
-                yield {self.status: gr.skip()}  # a generator that yields nothing empties the page
-                return
-            tiles = pending.tiles
-            with runs.told(), stops.run(session) as stop:
-                steps = comparisons.slow(pending.asked, tiles, stop, iterate=iterate)
-                with closing(steps):
-                    for progress in steps:
-                        if turns.get(session) is not pending.asked:
-                            yield {self.status: gr.skip()}
-                            return
-                        tiles = progress.tiles
-                        shown = self.shown(Done(pending.asked, tiles), progress)
-                        shown[self.stop_button] = gr.Button(
-                            visible=progress.done is not None, interactive=True
-                        )
-                        yield shown
-            turns.pop(session, None)
-            done = Done(pending.asked, [tile for tile in tiles if tile.full])
-            yield self.finished(done) | {
-                self.stop_button: gr.Button(visible=False),
-            }
-
-        def refused(pending: Done) -> dict[Any, Any]:
-            """Quality's line is full: what is painted already is the comparison."""
-            done = Done(pending.asked, [tile for tile in pending.tiles if tile.full])
-            return self.finished(done) | {self.status: gr.HTML(visible=False)}
-
-        def stop(request: gr.Request):
-            stops.stop(str(request.session_hash))
-            return gr.Button(interactive=False)
-
         outputs = [
             *(self.status, self.grid, self.done, self.pending, self.stop_button),
             *(self.sheet, self.archive, self.closer, self.left, self.right, self.slider),
@@ -259,12 +196,12 @@ class Tab:
         self.asked = [
             self.photo.image, self.kind, self.picks, self.uploads, self.size, *self.knobs.values()
         ]  # fmt: skip
-        fast = self.button.click(run, self.asked, outputs, **FAST_LINE, **line)
-        slow = self.pending.change(run_slow, self.pending, outputs, **QUALITY_LINE, **line)
-        slow.failure(refused, self.pending, outputs, **QUICK)
+        fast = self.button.click(self.paint_fast, self.asked, outputs, **FAST_LINE, **line)
+        slow = self.pending.change(self.paint_slow, self.pending, outputs, **QUALITY_LINE, **line)
+        slow.failure(self.refused, self.pending, outputs, **QUICK)
         self.button.click(None, js=scroll_to("#compared"), **PRIVATE)
         self.runs = [fast, slow]
-        self.stop_button.click(stop, None, self.stop_button, **QUICK)
+        self.stop_button.click(self.stop, None, self.stop_button, **QUICK)
 
     def connect_closer(self) -> None:
         """A picture of the grid, or of the two lists, in the slider."""
@@ -291,6 +228,77 @@ class Tab:
             outputs,
             **QUICK,
         )
+
+    # ---- Painting ------------------------------------------------------------------------------
+
+    def paint_fast(
+        self,
+        request: gr.Request,
+        photo: Any,
+        kind: str,
+        value: str,
+        uploads: list[tuple[str, str]],
+        size: Any,
+        *knobs: Any,
+    ):
+        """All but what Quality paints; that is left in `pending`."""
+        session = str(request.session_hash)
+        with runs.told():
+            picks = self.choices.picked(value, [path for path, _ in uploads])
+            options = dict(zip(self.knobs, knobs, strict=True))
+            asked = comparisons.Asked(kind, photo, picks, options, size)
+            tiles = comparisons.plan(asked, self.choices.networks)
+            self.turns.pop(session, None)  # ends an earlier Quality picture
+            yield self.begun(asked, tiles)
+            for progress in comparisons.fast(asked, tiles, stylize=self.stylize):
+                tiles = progress.tiles
+                yield self.shown(Done(asked, tiles), progress)
+            done = Done(asked, tiles)
+            if not any(tile.slow for tile in tiles):
+                yield self.finished(done)
+                return
+            self.turns[session] = asked
+            note = comparisons.Progress(tiles, "Quality: waiting for a free place …", 0.0)
+            yield self.shown(done, note) | {self.pending: done}
+            return
+        yield {self.status: gr.HTML(visible=False)}
+
+    def paint_slow(self, request: gr.Request, pending: Done | None):
+        """Quality's picture, unless the visitor has begun another comparison since."""
+        session = str(request.session_hash)
+
+        def overtaken() -> bool:
+            return pending is None or self.turns.get(session) is not pending.asked
+
+        if pending is None or overtaken():
+            yield {self.status: gr.skip()}  # a generator that yields nothing empties the page
+            return
+        tiles = pending.tiles
+        with runs.told(), self.stops.run(session) as stop:
+            steps = comparisons.slow(pending.asked, tiles, stop, iterate=self.iterate)
+            with closing(steps):
+                for progress in steps:
+                    if overtaken():
+                        yield {self.status: gr.skip()}
+                        return
+                    tiles = progress.tiles
+                    going = gr.Button(visible=progress.done is not None, interactive=True)
+                    yield self.shown(Done(pending.asked, tiles), progress) | {
+                        self.stop_button: going
+                    }
+        self.turns.pop(session, None)
+        yield self.finished(_painted(pending.asked, tiles)) | {
+            self.stop_button: gr.Button(visible=False),
+        }
+
+    def refused(self, pending: Done) -> dict[Any, Any]:
+        """Quality's line is full: what is painted already is the comparison."""
+        done = _painted(pending.asked, pending.tiles)
+        return self.finished(done) | {self.status: gr.HTML(visible=False)}
+
+    def stop(self, request: gr.Request) -> Any:
+        self.stops.stop(str(request.session_hash))
+        return gr.Button(interactive=False)
 
     # ---- What the handlers take and send -------------------------------------------------------
 
@@ -390,6 +398,11 @@ class Tab:
     def grid_html(self, done: Done, chosen: int | None = None) -> str:
         shape = files.pixel_size(done.asked.photo) or (3, 4)
         return comparisons.grid_html(done.tiles, shape, chosen)
+
+
+def _painted(asked: comparisons.Asked, tiles: list[Tile]) -> Done:
+    """Without what was not painted."""
+    return Done(asked, [tile for tile in tiles if tile.full])
 
 
 def _place(done: Done | None, event: gr.EventData) -> int | None:

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 import nst_demo
-from nst_demo import images, methods, recipes, settings
+from nst_demo import images, memory, methods, recipes, settings
 from nst_demo.errors import StyleTransferError
 from nst_demo.weights import STYLE_SUFFIX
 
@@ -539,7 +539,7 @@ def _add_training(
         help="fixed crops to learn from, kept with what the teachers say of them: half a megabyte "
         "each for train-adain, 4 MB for train-lite",
     )
-    parser.add_argument("--learning-rate", type=float, help="of Adam, at the start")
+    parser.add_argument("--learning-rate", type=float, help="at the start")
     parser.add_argument(
         "--minutes", type=float, help="stop after so long, resumable; without --steps, the schedule"
     )
@@ -618,8 +618,9 @@ def _run_options(parsed: argparse.Namespace, **defaults: Any):
 
 
 @contextlib.contextmanager
-def _resumable(folder: Path) -> Iterator[None]:
-    """Says of an interrupted training how to go on."""
+def _training(folder: Path) -> Iterator[None]:
+    """Keeps the memory that each step frees; says of an interrupted training how to go on."""
+    memory.keep_freed()
     try:
         yield
     except KeyboardInterrupt:
@@ -632,7 +633,7 @@ def _train_lite(parsed: argparse.Namespace) -> None:
     from nst_demo.training.distill import distill
 
     crops = {} if parsed.crops is None else {"crops": parsed.crops}
-    with _resumable(run.folder):
+    with _training(run.folder):
         distill(parsed.photos, parsed.styles, parsed.networks, parsed.output, run, **crops)
 
 
@@ -646,7 +647,7 @@ def _train_adain(parsed: argparse.Namespace) -> None:
 
     weights = {} if parsed.style_weight is None else {"style": parsed.style_weight}
     networks = parsed.networks or ["vgg19"]
-    with _resumable(run.folder):
+    with _training(run.folder):
         train(
             parsed.photos,
             parsed.styles,
@@ -674,7 +675,7 @@ def _train_decoder(parsed: argparse.Namespace) -> None:
 
     run = _run_options(parsed, **PUBLISHED)
     weight = STYLE_WEIGHT if parsed.style_weight is None else parsed.style_weight
-    with _resumable(run.folder):
+    with _training(run.folder):
         train_decoder(parsed.photos, parsed.styles, parsed.backbone, parsed.output, run, weight)
 
 
@@ -694,7 +695,7 @@ def _train_style(parsed: argparse.Namespace) -> None:
     }
     weights = {part: weight for part, weight in weights.items() if weight is not None}
     networks = parsed.networks or [parsed.backbone or "lite"]
-    with _resumable(run.folder):
+    with _training(run.folder):
         train(
             parsed.style,
             parsed.photos,

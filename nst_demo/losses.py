@@ -67,17 +67,30 @@ def statistics(features):
     return (*moments(features), gram_matrix(features))
 
 
-def statistics_loss(features, target_mean, target_deviation, target_gram):
+def read_statistics(found, kernel, bias):
+    """The `statistics` of F kernel + bias (C -> D channels) from those of F: no features needed."""
+    mean, _, gram = found
+    flat = mean[:, 0, 0]  # (B, C)
+    covariance = gram - flat[:, :, None] * flat[:, None]
+    covariance = ops.matmul(ops.transpose(kernel), ops.matmul(covariance, kernel))  # (B, D, D)
+    flat = ops.matmul(flat, kernel) + bias
+    variance = ops.maximum(ops.diagonal(covariance, axis1=1, axis2=2), 0.0)
+    deviation = ops.sqrt(variance + 1e-8)
+    gram = covariance + flat[:, :, None] * flat[:, None]
+    return flat[:, None, None], deviation[:, None, None], gram
+
+
+def statistics_loss(found, target):
     """Mean of the mismatches of moments and of Gram matrices, each relative to the style's energy.
 
-    The targets are `statistics`, of one style or of one for each of `features`. Moments alone leave
-    open which channels act together: texture is in the Gram matrix.
+    Both are `statistics`, the target's of one style or of one for each picture found. Moments alone
+    leave open which channels act together: texture is in the Gram matrix.
     """
-    mean, deviation = moments(features)
+    (mean, deviation, gram), (target_mean, target_deviation, target_gram) = found, target
     mismatch = ops.square(mean - target_mean) + ops.square(deviation - target_deviation)
     energy = ops.square(target_mean) + ops.square(target_deviation)
     of_moments = ops.sum(mismatch, axis=(1, 2, 3)) / ops.sum(energy, axis=(1, 2, 3))
-    off = ops.sum(ops.square(gram_matrix(features) - target_gram), axis=(1, 2))
+    off = ops.sum(ops.square(gram - target_gram), axis=(1, 2))
     of_gram = off / ops.sum(ops.square(target_gram), axis=(1, 2))
     return 0.5 * ops.mean(of_moments + of_gram)
 

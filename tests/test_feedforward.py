@@ -114,8 +114,9 @@ def test_a_fresh_network_has_no_checkerboard(picture):
 
 def test_the_objective_is_least_style_for_the_style_itself(picture, tiny_backbone):
     from nst_demo import backbones
+    from nst_demo.training.teachers import Teacher
 
-    loss_network = backbones.load(tiny_backbone)
+    loss_network = Teacher([tiny_backbone], backbones.STYLE_LAYERS)
     style = picture(64, 64, 3)[None]
     statistics = feedforward.style_statistics(loss_network, style)
     trim = feedforward.TRIM

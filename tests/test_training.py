@@ -1003,6 +1003,20 @@ def test_lite_teaches_in_vgg19s_channels(crops):
         np.testing.assert_allclose(numpy(found[layer]), expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("shown", [None, 1])
+def test_a_teacher_tells_statistics_as_if_of_its_features(crops, shown):
+    teacher = teachers.Teacher(["lite"], backbones.STYLE_LAYERS, shown)
+    features = teacher(crops)
+    statistics, whole = teacher.look(crops, ["block4_conv1"])
+    assert list(statistics) == list(backbones.STYLE_LAYERS)
+    for layer, found in statistics.items():
+        for part, expected in zip(found, losses.statistics(features[layer]), strict=True):
+            scale = np.abs(numpy(expected)).max()
+            np.testing.assert_allclose(numpy(part), numpy(expected), atol=1e-3 * scale)
+    assert list(whole) == ["block4_conv1"]
+    np.testing.assert_allclose(numpy(whole["block4_conv1"]), numpy(features["block4_conv1"]))
+
+
 def test_a_costly_teacher_is_shown_a_part_of_each_batch(teacher, crops):
     """Its layers are of the first pictures; those of the other teachers of all."""
     full = teachers.Teacher([teacher], backbones.STYLE_LAYERS)(crops)

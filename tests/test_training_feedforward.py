@@ -87,7 +87,7 @@ def total_loss(style: Path, photos: Path, output: Path | None) -> float:
     network.build()
     if output is not None:
         network.load_weights(output)
-    loss_network = backbones.load("lite")
+    loss_network = teachers.Teacher(["lite"], backbones.STYLE_LAYERS)
     picture = images.open_picture(style).rgb
     statistics = feedforward.style_statistics(loss_network, picture[None])
     folder = data.PictureFolder(photos, 64)

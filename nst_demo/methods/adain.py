@@ -292,8 +292,8 @@ def objective(
     little. Grid: no lattice from the upsampling.
 
     Args:
-        loss_network: (B, H, W, 3) -> {layer: features} with `backbones.STYLE_LAYERS`. A layer may
-            have fewer rows than B: of the first pictures only, see `teachers.Teacher`.
+        loss_network: a `teachers.Teacher` with `backbones.STYLE_LAYERS`. A layer may have fewer
+            rows than B: of the first pictures only.
         content, style: (B, H, W, 3) in [0, 1], already padded as the network wants them.
         structure: of the photos, see `content_targets`.
         statistics: of the styles, `losses.statistics` by layer.
@@ -304,10 +304,10 @@ def objective(
     one = tuple(f[:1] for f in features)
     restored = ops.cast(network.decode(one, own[:1], own[:1]), "float32")
 
-    output = loss_network(painted)
+    found, output = loss_network.look(painted, CONTENT_LAYERS)
     style_parts = [
-        losses.statistics_loss(found, *(part[: found.shape[0]] for part in statistics[layer]))
-        for layer, found in output.items()
+        losses.statistics_loss(parts, [part[: parts[0].shape[0]] for part in statistics[layer]])
+        for layer, parts in found.items()
     ]
     content_parts = [
         ops.mean(ops.square(losses.instance_normalise(found) - target[: found.shape[0]]))

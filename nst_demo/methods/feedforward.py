@@ -206,7 +206,7 @@ class ChenWeights:
 
 def style_statistics(loss_network, style) -> dict[str, tuple[Any, ...]]:
     """What `objective` wants of a style (1, H, W, 3): per layer mean, deviation, Gram matrix."""
-    return {layer: losses.statistics(features) for layer, features in loss_network(style).items()}
+    return loss_network.look(style)[0]
 
 
 def objective(
@@ -219,15 +219,15 @@ def objective(
     compares instance-normalised features (relu3_1, relu4_1), so that colour does not count.
 
     Args:
-        loss_network: (B, H, W, 3) -> {layer: features} with `backbones.STYLE_LAYERS`.
+        loss_network: a `teachers.Teacher` with `backbones.STYLE_LAYERS`.
         content: (B, H, W, 3) in [0, 1], already padded as the network wants it.
         statistics: of the style, see `style_statistics`.
     """
     painted = network(content)
-    output = loss_network(painted)
+    found, output = loss_network.look(painted, CONTENT_LAYERS)
     structure = loss_network(content[:, TRIM:-TRIM, TRIM:-TRIM])
     style_parts = [
-        losses.statistics_loss(output[layer], *found) for layer, found in statistics.items()
+        losses.statistics_loss(found[layer], target) for layer, target in statistics.items()
     ]
     content_parts = [
         losses.structure_loss(output[layer], structure[layer]) for layer in CONTENT_LAYERS

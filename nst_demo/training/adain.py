@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nst_demo import backbones, losses
 from nst_demo.errors import StyleTransferError, check_weight
 from nst_demo.methods import adain, adain_published
 from nst_demo.training import data, files, loop
+from nst_demo.training.muon import ConvolutionMuon
 from nst_demo.training.store import Store, StoredBatches
 from nst_demo.training.teachers import Teacher
 
@@ -26,7 +28,10 @@ PREVIEW = (4, 5)  # photos down, styles across
 CROPS = 3  # of each photo and of each painting
 MOST_CROPS = 8000  # of all photos, of all paintings: about half a megabyte each
 STATISTICS = ("mean", "deviation", "gram")  # of a style, `losses.statistics`
-ENLARGED = 2.0  # at most: large strokes are rarer in small pictures than in those people bring
+# Visitors' pictures are larger and sharper than those of most folders to train on: photos with wide
+# level areas, paintings with fine texture in every stroke. So photos are enlarged up to twice, and
+# paintings, which are soft at their own size, rather shrunk.
+ENLARGED = {"photos": 2.0, "styles": 4 / 3}  # at most
 SHARPENED = 0.4  # share of the crops: training pictures are softer, too
 STYLE_WEIGHT = 10.0  # λ of the published AdaIN (1703.06868, eq. 11), as the `baroni` system has it
 DECAY = 5e-5  # of its learning rate: rate / (1 + DECAY * step)
@@ -79,8 +84,10 @@ def _name(layer: str, part: str) -> str:
     return f"{layer}-{part}"
 
 
-def _crop(folder: data.PictureFolder, rng: np.random.Generator, side: int) -> np.ndarray:
-    crop = folder.crop(rng, side, round(side / ENLARGED))
+def _crop(
+    folder: data.PictureFolder, rng: np.random.Generator, side: int, enlarged: float
+) -> np.ndarray:
+    crop = folder.crop(rng, side, round(side / enlarged))
     if rng.random() < SHARPENED:
         radius, percent = rng.uniform(0.7, 2.0), int(rng.integers(50, 200))
         unsharp = ImageFilter.UnsharpMask(radius, percent, threshold=0)
@@ -101,8 +108,8 @@ def _stores(
     def statistics(style: np.ndarray) -> dict[str, Any]:
         return {
             _name(layer, part): value
-            for layer, features in for_styles(style).items()
-            for part, value in zip(STATISTICS, losses.statistics(features), strict=True)
+            for layer, found in for_styles.look(style)[0].items()
+            for part, value in zip(STATISTICS, found, strict=True)
         }
 
     def structure(content: np.ndarray) -> dict[str, Any]:
@@ -115,7 +122,11 @@ def _stores(
     ):
         count = crops or min(max(run.batch, CROPS * len(folder.files)), MOST_CROPS)
         store = Store(run.folder, name, count, run.crop, repr((origin, str(folder.folder))))
-        store.fill(lambda rng, _, folder=folder: _crop(folder, rng, run.crop), look, run.seed)
+
+        def crop(rng, _, folder=folder, enlarged=ENLARGED[name]) -> np.ndarray:
+            return _crop(folder, rng, run.crop, enlarged)
+
+        store.fill(crop, look, run.seed)
         stores.append(store)
     return stores
 
@@ -184,7 +195,9 @@ def train(
             loop.save_weights(network, output)
             preview(network, fixed, run.folder / "preview.png")
 
-        loop.train(model, batches, run, export)
+        # What gives pixels and steering is no map between features: Adam's.
+        family = partial(ConvolutionMuon, exclude_layers=["leave", "style_out"])
+        loop.train(model, batches, run, export, family=family)
 
 
 # ---- The published network -----------------------------------------------------------------------

@@ -37,7 +37,7 @@ class RunOptions:
         steps: length of the whole schedule, in batches; None for as many as go into `minutes`.
         batch: crops a step.
         crop: side of a crop in pixels, a multiple of 16.
-        learning_rate: of Adam at the start; it falls to 1/50 along a cosine.
+        learning_rate: at the start; it falls to 1/50 along a cosine.
         minutes: stop (with a checkpoint) after this much wall-clock time, None for no limit. It
             begins with the first step: what teachers compute before that is not counted.
             Without `steps` it is the length of the whole schedule, over all parts of a resumed run.
@@ -343,8 +343,9 @@ def train(
     subject: str = "",
     fresh: bool = False,
     optimizer: keras.optimizers.Optimizer | None = None,
+    family: Callable[..., keras.optimizers.Optimizer] = keras.optimizers.Adam,
 ) -> Checkpoint:
-    """Trains a built `model` (with `compute_loss`) by Adam, from its last checkpoint if any.
+    """Trains a built `model` (with `compute_loss`) from its last checkpoint if any.
 
     Args:
         batches: (first, last) -> the batches of those steps.
@@ -352,7 +353,8 @@ def train(
             writes previews.
         subject: see `Checkpoint`.
         fresh: go on from no checkpoint; the first new one replaces what is there.
-        optimizer: instead of Adam with a warm-up and a cosine.
+        optimizer: instead of one of `family` with a warm-up and a cosine.
+        family: (learning rate, global_clipnorm=...) -> an optimizer.
 
     Returns the last checkpoint.
     """
@@ -366,7 +368,7 @@ def train(
             warmup_target=run.learning_rate,
             warmup_steps=warm_up,
         )
-    model.compile(optimizer=optimizer or keras.optimizers.Adam(rate, global_clipnorm=1.0))
+    model.compile(optimizer=optimizer or family(rate, global_clipnorm=1.0))
     model.optimizer.build(model.trainable_variables)
     checkpoint = Checkpoint(run.folder / "checkpoint.npz", model, subject)
     files.check_output(checkpoint.path)

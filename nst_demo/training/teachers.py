@@ -13,7 +13,7 @@ from pathlib import Path
 
 import keras
 
-from nst_demo import backbones
+from nst_demo import backbones, losses
 from nst_demo.errors import StyleTransferError
 from nst_demo.training.files import read_npz
 
@@ -84,12 +84,29 @@ class Teacher(keras.layers.Layer):
             )
 
     def call(self, image):
+        return {layer: self._read(layer, found) for layer, found in self._own(image).items()}
+
+    def look(self, image, whole: Sequence[str] = ()):
+        """(`losses.statistics` by layer, features of the layers in `whole`) of (B, H, W, 3).
+
+        The same as of what `call` gives, but cheaper: a readout of statistics is one of a few
+        numbers.
+        """
+        own = self._own(image)
+        statistics = {layer: losses.statistics(found) for layer, found in own.items()}
+        for layer, readout in self.readouts.items():
+            statistics[layer] = losses.read_statistics(statistics[layer], *readout)
+        return statistics, {layer: self._read(layer, own[layer]) for layer in whole}
+
+    def _own(self, image):
+        """Features by layer, as the networks have them."""
         features = {}
         for number, part in enumerate(self.parts):
             features.update(part(image if number else image[: self.shown]))
-        for layer, readout in self.readouts.items():
-            features[layer] = readout.of(features[layer])
         return features
+
+    def _read(self, layer: str, features):
+        return self.readouts[layer].of(features) if layer in self.readouts else features
 
 
 class LikeVGG(Teacher):
@@ -107,3 +124,8 @@ class LikeVGG(Teacher):
     def call(self, image):
         found = super().call(image)
         return {layer: self.gain * found[nearest] for layer, nearest in self.nearest.items()}
+
+    def look(self, image, whole: Sequence[str] = ()):
+        found = self(image)
+        statistics = {layer: losses.statistics(features) for layer, features in found.items()}
+        return statistics, {layer: found[layer] for layer in whole}

@@ -184,6 +184,18 @@ def test_the_style_steers_the_decoder(network):
     assert np.abs(steered - silent).max() > 1e-3
 
 
+def test_the_coarse_features_see_no_zeros_beyond_the_border(network):
+    """Of what is the same in all columns, or in all rows, they are so too: no strip at an edge."""
+    rng = np.random.default_rng(0)
+    line = rng.random((1, 1, 24, network.channels[1])).astype("float32")
+    for axis in (1, 2):
+        same = np.repeat(line if axis == 1 else line.swapaxes(1, 2), 16, axis=axis)
+        for features in network.encode_coarse(same)[1:]:
+            found = np.asarray(features)
+            assert found.std(axis=3).max() > 0.01
+            np.testing.assert_allclose(found, np.roll(found, 1, axis=axis), atol=1e-5)
+
+
 def test_the_objective_is_0_in_style_and_content_for_the_same_pictures(network, tiny_backbone):
     """Painted pictures differ from the style, but against themselves the parts must vanish."""
     from nst_demo import backbones

@@ -117,8 +117,16 @@ class AdaINNetwork(keras.Model):
         self.code_size = 2 * sum(channels[1:])
         self.moments_size = self.code_size + 2 * sum(channels[1:-1])  # with `decode_coarse`'s own
         self.enter = conv(channels[0], 4, 2, padding="same", activation="relu", name="enter")
+        # Where a pixel is a 16th of the picture's, zeros beyond the border would tint a wide strip.
         self.down = [
-            conv(c, 3, 2, padding="same", activation="relu", name=f"down{level}")
+            conv(
+                c,
+                3,
+                2,
+                padding="same" if level == 1 else "valid",
+                activation="relu",
+                name=f"down{level}",
+            )
             for level, c in enumerate(channels[1:], 1)
         ]
         # By level, from 1/2 on. Zeros at the border are harmless at the fine ones, and faster.
@@ -171,8 +179,9 @@ class AdaINNetwork(keras.Model):
     def encode_coarse(self, quarter):
         """The first of `encode`'s features -> all of them."""
         features = [quarter]
-        for down in self.down[1:]:
-            features.append(down(features[-1]))
+        for down in self.down[1:]:  # stride 2: only the lower and the right border are seen
+            edges = [[0, 0], [0, 1], [0, 1], [0, 0]]
+            features.append(down(ops.pad(features[-1], edges, mode="reflect")))
         return features
 
     def code(self, features):

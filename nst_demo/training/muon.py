@@ -27,6 +27,20 @@ class ConvolutionMuon(keras.optimizers.Muon):
         excluded = any(word in variable.path for word in self.exclude_layers)
         return excluded or len(variable.shape) < 2
 
+    def zeropower_via_newtonschulz5(self, x, steps: int):
+        """As Keras', but as a loop: XLA compiles one step instead of five, for each kernel."""
+        tall = x.shape[-2] > x.shape[-1]
+        if tall:
+            x = self.transpose_last_axis(x)
+
+        def step(_, x):
+            square = x @ self.transpose_last_axis(x)
+            return self.muon_a * x + (self.muon_b * square + self.muon_c * square @ square) @ x
+
+        x = x / (ops.norm(x, axis=(-2, -1), keepdims=True) + 1e-7)
+        x = ops.fori_loop(0, steps, step, x)
+        return self.transpose_last_axis(x) if tall else x
+
     def _muon_update_step(self, gradient, variable, lr, m) -> None:
         shape = variable.shape
         rows = int(np.prod(shape[-4:-1]))

@@ -30,7 +30,7 @@ from nst_demo.video import painting
 
 SIZES = (256, 320)  # px, long side of what is painted
 SECONDS = 60  # of one stream; press the button again for more
-EVERY = 0.1  # s between two pictures
+EVERY = 0.05  # s between two pictures, at least
 MAX_PICTURE = 900_000  # characters of a data: URL
 PAUSE = 2.0  # s without a picture, after which another stream begins
 VISITORS = 32  # whose painters are kept

@@ -4,13 +4,14 @@
 # without internet and without TensorFlow that has jax with its CUDA plug-in.
 #
 #   bench/train_gpu.sh --data DIR --teachers "A.npz B.npz" --out DIR --minutes "10 15 0" \
-#       [--wheels DIR] [--resume DIR] [--work DIR] [--styles "A.jpg B.jpg"]
+#       [--wheels DIR] [--start DIR] [--resume DIR] [--work DIR] [--styles "A.jpg B.jpg"]
 #
 #   --data      folder with content/ (photos) and style/ (paintings)
 #   --teachers  backbone names or .npz files; of each layer the first that has it counts
 #   --minutes   for lite, AdaIN and each style, beside the teachers' time; 0 leaves one out
 #   --out       receives the weights, the preview and state.tar.00, .01, ...: the run folders, in
 #               parts of 15 MB, since some boxes hand back only small files
+#   --start     weights to begin with: lite.weights.h5, adain.weights.h5, ...
 #   --resume    where such parts of an earlier call are (default: --out)
 #   --work      run folders, compiled code, stored features: many gigabytes (default: /tmp/nst-train)
 #   --wheels    what Python lacks is installed from here, into --work, with nothing downloaded
@@ -22,19 +23,21 @@
 #       --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 -d WHEELS \
 #       keras optree namex pillow-heif tqdm
 #
-# The defaults suit one H200. Change them in the environment: BATCH=16 bench/train_gpu.sh ...
-# The steps are the length of the whole schedule, over all calls.
+# The defaults suit one H100. Change them in the environment: BATCH=16 bench/train_gpu.sh ...
+# The steps are the length of the whole schedule, over all calls; '' for as many as go into the
+# minutes.
 set -euo pipefail
 
 PYTHON=${PYTHON:-python3}
 BATCH=${BATCH:-32}
 CROP=${CROP:-256} # the training pictures have 288 px
 LEARNING_RATE=${LEARNING_RATE:-1e-3}
-LITE_STEPS=${LITE_STEPS:-40000}
-ADAIN_STEPS=${ADAIN_STEPS:-60000}
-STYLE_STEPS=${STYLE_STEPS:-8000}
+LITE_STEPS=${LITE_STEPS-40000}
+ADAIN_STEPS=${ADAIN_STEPS-60000}
+STYLE_STEPS=${STYLE_STEPS-8000}
 LITE_FLAGS=${LITE_FLAGS:-} # passed on, such as --seed 1
-ADAIN_FLAGS=${ADAIN_FLAGS:---shown $((BATCH / 2))} # VGG19 itself costs more than all else
+# VGG19 itself costs more than all else; new crops, since a GPU looks faster than a disk reads.
+ADAIN_FLAGS=${ADAIN_FLAGS:---shown $((BATCH / 2)) --crops 0}
 PART=15000000 # bytes of a part of state.tar
 
 usage() {
@@ -42,10 +45,10 @@ usage() {
     exit 2
 }
 
-data='' teachers='' out='' minutes='' wheels='' resume='' work='' styles=''
+data='' teachers='' out='' minutes='' wheels='' start='' resume='' work='' styles=''
 while [ $# -gt 0 ]; do
     case "$1" in
-    --data | --teachers | --out | --minutes | --wheels | --resume | --work | --styles)
+    --data | --teachers | --out | --minutes | --wheels | --start | --resume | --work | --styles)
         [ $# -ge 2 ] || usage
         printf -v "${1#--}" %s "$2"
         shift 2
@@ -100,6 +103,9 @@ if [ ! -e "$work/runs/started" ] && ls "$resume"/state.tar.* >/dev/null 2>&1; th
     cat "$resume"/state.tar.* | tar -x -C "$work/runs"
     echo "Going on from the state in $resume."
 fi
+if [ ! -e "$work/runs/started" ] && [ -n "$start" ]; then
+    cp -n "$start"/*.weights.h5 "$work/runs"
+fi
 touch "$work/runs/started"
 
 leave() { # whatever happens: the weights, the preview, and the state in parts
@@ -121,9 +127,10 @@ train() { # COMMAND NAME MINUTES STEPS FLAG-OF-THE-TEACHERS [MORE ...]
     shift 5
     [ "$minutes" != 0 ] || return 0
     echo "== $name: $minutes minutes"
+    [ -z "$steps" ] || set -- "$@" --steps "$steps"
     $PYTHON -m nst_demo "$command" --photos "$data/content" "$flag" "${teachers[@]}" \
         -o "$work/runs/$name.weights.h5" --run "$work/runs/$name" --minutes "$minutes" \
-        --steps "$steps" --batch "$BATCH" --crop "$CROP" --learning-rate "$LEARNING_RATE" \
+        --batch "$BATCH" --crop "$CROP" --learning-rate "$LEARNING_RATE" \
         --mixed-precision "$@"
 }
 

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 
+class Mixture(NamedTuple):
+    """A kernel for each picture of a batch, in parts: the sum of n `kernels` in its `shares`."""
+
+    kernels: Any  # (n, 3, 3, C, D)
+    shares: Any  # (B, n)
+
+
 def convolve(features, kernel, padding: str = "valid"):
-    """Features (B, h, w, C) by one kernel (3, 3, C, D), or by one for each (B, 3, 3, C, D)."""
+    """Features (B, h, w, C) by one kernel (3, 3, C, D), or by one for each (B, 3, 3, C, D).
+
+    By a `Mixture` the results are mixed and not the kernels: n times the multiplications, but in
+    one large convolution instead of B small ones, which is what a GPU is quick at.
+    """
+    if isinstance(kernel, Mixture):
+        count, *shape, filters = kernel.kernels.shape
+        kernels = ops.reshape(ops.moveaxis(kernel.kernels, 0, -2), (*shape, count * filters))
+        parts = ops.conv(features, kernels, padding=padding)
+        parts = ops.reshape(parts, (*parts.shape[:3], count, filters))
+        return ops.einsum("bhwnd,bn->bhwd", parts, kernel.shares)
     if len(kernel.shape) == 4:
         return ops.conv(features, kernel, padding=padding)
     parts = [
@@ -62,16 +80,37 @@ class StyledConvolution(keras.layers.Layer):
     _with_bias = True
 
     def mixed_kernel(self, shares):
-        """(3, 3, C, filters), or (B, 3, 3, C, filters) where there are experts."""
+        """(3, 3, C, filters), or (B, 3, 3, C, filters) where there are experts; see `convolve`."""
         if not self.expert_count:
             return self.kernel
-        return self.kernel + ops.tensordot(ops.cast(shares, self.compute_dtype), self.experts, 1)
+        shares = ops.cast(shares, self.compute_dtype)
+        if shares.shape[0] == 1 or not on_gpu():
+            return self.kernel + ops.tensordot(shares, self.experts, 1)
+        kernels = ops.concatenate([self.kernel[None], self.experts])
+        return Mixture(kernels, ops.pad(shares, [[0, 0], [1, 0]], constant_values=1.0))
 
     def call(self, features, gain=None, shift=None, shares=None):
         kernel = self.mixed_kernel(shares)
         if gain is None:
             return convolve(features, kernel, self.padding) + self.bias
         return modulated_convolution(features, kernel, self.bias, gain, shift, self.padding)
+
+
+@cache
+def on_gpu() -> bool:
+    """Whether Keras computes on a GPU."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() == "gpu"
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _each(initializer: str):
@@ -106,6 +145,8 @@ class UpsampleConvolution(StyledConvolution):
 
     def _corner(self, kernel):
         """The kernel (or kernels) of the 2x2 convolution."""
+        if isinstance(kernel, Mixture):
+            return kernel._replace(kernels=self._corner(kernel.kernels))
         fold = ops.cast(self.FOLD, self.compute_dtype)
         one = len(kernel.shape) == 4
         equation = "rtd,sue,deco->tucrso" if one else "rtd,sue,bdeco->btucrso"

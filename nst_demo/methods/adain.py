@@ -145,8 +145,9 @@ class AdaINNetwork(keras.Model):
         ]
         self.leave = StyledConvolution(12, experts[0], padding="same", name="leave")
         # The perceptron stays in float32 under mixed precision: it is tiny, and codes are moments.
+        # Leaky: with plain relus most of its units ended silent for every style.
         self.style_hidden = keras.layers.Dense(
-            hidden, activation="relu", dtype="float32", name="style_hidden"
+            hidden, activation="leaky_relu", dtype="float32", name="style_hidden"
         )
         # (channels, kernels of experts) of each steered layer and block, as `decode` takes them.
         self.steered: list[tuple[int, int]] = []
@@ -193,10 +194,19 @@ class AdaINNetwork(keras.Model):
         """A code as its (mean, deviation) at 1/4, 1/8 and 1/16, each (B, 1, 1, C)."""
         return _pairs(code, self.channels[1:])
 
+    def description(self, code):
+        """What the perceptron sees of a code: mean / deviation and log deviation, same layout.
+
+        Channels differ in scale a hundredfold; of these none outweighs the others.
+        """
+        pairs = self._moments(code)
+        parts = [part for mean, dev in pairs for part in (mean / dev, ops.log(dev))]
+        return ops.concatenate([ops.squeeze(part, (1, 2)) for part in parts], axis=1)
+
     def _steering(self, code) -> list[Steering]:
         """For each steered layer and block, in `decode`'s order."""
         sizes = [size for c, k in self.steered for size in (c, c, k)]
-        values = self.style_out(self.style_hidden(code))
+        values = self.style_out(self.style_hidden(self.description(code)))
         parts = iter(ops.split(values, np.cumsum(sizes)[:-1].tolist(), axis=-1))
         return [
             Steering(next(parts)[:, None, None], next(parts)[:, None, None], next(parts))

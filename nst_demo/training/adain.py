@@ -33,13 +33,18 @@ STATISTICS = ("mean", "deviation", "gram")  # of a style, `losses.statistics`
 # paintings, which are soft at their own size, rather shrunk.
 ENLARGED = {"photos": 2.0, "styles": 4 / 3}  # at most
 SHARPENED = 0.4  # share of the crops: training pictures are softer, too
+RECOLOURED = 0.25  # share of the paintings, by exchanged channels: more palettes
 STYLE_WEIGHT = 10.0  # λ of the published AdaIN (1703.06868, eq. 11), as the `baroni` system has it
 DECAY = 5e-5  # of its learning rate: rate / (1 + DECAY * step)
 PUBLISHED: dict[str, Any] = {"learning_rate": 1e-4, "batch": 8, "crop": 256}  # its RunOptions
 
 
 class AdaINTraining(keras.Model):
-    """The network with its objective, for `fit` on batches of the stores of `_stores`."""
+    """The network with its objective, for `fit` on batches of (photos, styles).
+
+    Each of the two is (crops, targets), from the stores of `_stores`; or crops alone, uint8
+    (B, side, side, 3), and the targets are computed in the step.
+    """
 
     def __init__(
         self,
@@ -63,9 +68,15 @@ class AdaINTraining(keras.Model):
         self, x: Any = None, y=None, y_pred: Any = None, sample_weight=None, training=True
     ):
         # Keras hides the batch's size, but every style of it has kernels of its own.
-        (content, structure), (style, found) = keras.tree.map_structure(
+        content, style = keras.tree.map_structure(
             lambda part: ops.reshape(ops.cast(part, "float32"), (self.batch, *part.shape[1:])), x
         )
+        if isinstance(content, tuple):
+            (content, structure), (style, found) = content, style
+        else:
+            content, style = content / 255.0, style / 255.0
+            structure = adain.content_targets(self.loss_network, content)
+            found = style_targets(self.loss_network, style)
         statistics = {
             layer: tuple(found[_name(layer, part)] for part in STATISTICS)
             for layer in backbones.STYLE_LAYERS
@@ -84,15 +95,45 @@ def _name(layer: str, part: str) -> str:
     return f"{layer}-{part}"
 
 
+def style_targets(loss_network: Teacher, style) -> dict[str, Any]:
+    """Statistics of styles (B, side, side, 3) in [0, 1], by layer and part."""
+    return {
+        _name(layer, part): value
+        for layer, found in loss_network.look(style)[0].items()
+        for part, value in zip(STATISTICS, found, strict=True)
+    }
+
+
 def _crop(
-    folder: data.PictureFolder, rng: np.random.Generator, side: int, enlarged: float
+    folder: data.PictureFolder, rng: np.random.Generator, side: int, name: str
 ) -> np.ndarray:
-    crop = folder.crop(rng, side, round(side / enlarged))
+    """Of the folder of "photos" or "styles"."""
+    crop = folder.crop(rng, side, round(side / ENLARGED[name]))
+    if name == "styles" and rng.random() < RECOLOURED:
+        crop = np.ascontiguousarray(crop[..., rng.permutation(3)])
     if rng.random() < SHARPENED:
         radius, percent = rng.uniform(0.7, 2.0), int(rng.integers(50, 200))
         unsharp = ImageFilter.UnsharpMask(radius, percent, threshold=0)
         crop = np.asarray(Image.fromarray(crop).filter(unsharp))
     return crop
+
+
+class FreshBatches(data.Batches):
+    """Batches of new crops: (photos, styles), each uint8 (B, side, side, 3)."""
+
+    def __init__(
+        self, folders: Sequence[data.PictureFolder], run: loop.RunOptions, first: int, last: int
+    ):
+        super().__init__(run.batch, first, last, run.seed)
+        self.folders, self.side = folders, run.crop
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rng = self.random(index)
+        crops = (
+            np.stack([_crop(folder, rng, self.side, name) for _ in range(self.batch)])
+            for name, folder in zip(ENLARGED, self.folders, strict=True)
+        )
+        return (tuple(crops),)
 
 
 def _stores(
@@ -102,29 +143,17 @@ def _stores(
     crops: int | None,
 ) -> list[Store]:
     """Crops of photos with their structure, crops of paintings with their statistics."""
-    for_styles = Teacher(loss_networks, backbones.STYLE_LAYERS)
-    for_photos = Teacher(loss_networks, adain.CONTENT_LAYERS)
-
-    def statistics(style: np.ndarray) -> dict[str, Any]:
-        return {
-            _name(layer, part): value
-            for layer, found in for_styles.look(style)[0].items()
-            for part, value in zip(STATISTICS, found, strict=True)
-        }
-
-    def structure(content: np.ndarray) -> dict[str, Any]:
-        return adain.content_targets(for_photos, content)
+    structure = partial(adain.content_targets, Teacher(loss_networks, adain.CONTENT_LAYERS))
+    statistics = partial(style_targets, Teacher(loss_networks, backbones.STYLE_LAYERS))
 
     origin = [str(network) for network in loss_networks], run.seed
     stores = []
-    for name, folder, look in zip(
-        ("photos", "styles"), folders, (structure, statistics), strict=True
-    ):
+    for name, folder, look in zip(ENLARGED, folders, (structure, statistics), strict=True):
         count = crops or min(max(run.batch, CROPS * len(folder.files)), MOST_CROPS)
         store = Store(run.folder, name, count, run.crop, repr((origin, str(folder.folder))))
 
-        def crop(rng, _, folder=folder, enlarged=ENLARGED[name]) -> np.ndarray:
-            return _crop(folder, rng, run.crop, enlarged)
+        def crop(rng, _, folder=folder, name=name) -> np.ndarray:
+            return _crop(folder, rng, run.crop, name)
 
         store.fill(crop, look, run.seed)
         stores.append(store)
@@ -170,8 +199,10 @@ def train(
         shown: how many pictures of each batch the first loss network looks at; None for all.
         crops: how many of the photos and how many of the paintings, kept in `run.folder` with
             what the loss networks say of them; None for CROPS of each picture, up to MOST_CROPS.
+            0 for others in every step, which the loss networks look at then: for a GPU.
     """
-    data.check_crops(crops, run.batch)
+    if crops != 0:
+        data.check_crops(crops, run.batch)
     files.check_output(output)
     with loop.prepare(run):
         network = adain.AdaINNetwork()
@@ -180,10 +211,12 @@ def train(
             files.load_weights(network, output)
         run.folder.mkdir(parents=True, exist_ok=True)
         folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
-        stores = _stores(folders, loss_networks, run, crops)
         fixed = data.CropBatches(folders, run.crop, run.batch, 0, 1, run.seed + 1)
+        stores = [] if crops == 0 else _stores(folders, loss_networks, run, crops)
 
         def batches(first: int, last: int) -> keras.utils.PyDataset:
+            if not stores:
+                return FreshBatches(folders, run, first, last)
             return StoredBatches(stores, run.batch, first, last, run.seed)
 
         loss_network = Teacher(loss_networks, backbones.STYLE_LAYERS, shown)

@@ -19,10 +19,12 @@ import numpy as np
 
 from nst_demo.errors import StyleTransferError
 from nst_demo.images import save_image
+from nst_demo.layers import on_gpu
 from nst_demo.training import files
 from nst_demo.training.log import Log
 
 REPORT = 50  # steps between lines of the log
+LOOK = 10  # steps between looks at the losses, on a GPU
 END_RATE = 0.02  # of the learning rate is left at the end
 WARM_UP = 100  # steps, where the schedule goes by time
 ENDLESS = 10**6  # steps, where time ends the run
@@ -248,10 +250,14 @@ class _Progress(keras.callbacks.Callback):
         # (step, time) of the last reports: the pace is that of the last 1,000 steps, less the
         # first of this run, which waits for the compiler.
         self.reports: deque[tuple[int, float]] = deque(maxlen=1 + 1000 // REPORT)
+        # To read the losses is to wait for the step, and a GPU had better have the next by then.
+        self.every = LOOK if on_gpu() else 1
         self.failure: str | None = None
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
+        if self.reports and self.step % self.every:
+            return
         losses = {name: float(value) for name, value in (logs or {}).items()}
         if not all(np.isfinite(value) for value in losses.values()):
             values = ", ".join(f"{name} {value:g}" for name, value in losses.items())

@@ -537,7 +537,7 @@ def _add_training(
         "--crops",
         type=int,
         help="fixed crops to learn from, kept with what the teachers say of them: half a megabyte "
-        "each for train-adain, 4 MB for train-lite",
+        "each for train-adain, 4 MB for train-lite; train-adain, 0: new ones in every step (GPU)",
     )
     parser.add_argument("--learning-rate", type=float, help="at the start")
     parser.add_argument(

@@ -96,6 +96,41 @@ class StyledConvolution(keras.layers.Layer):
         return modulated_convolution(features, kernel, self.bias, gain, shift, self.padding)
 
 
+class Grain(keras.layers.Layer):
+    """Adds a fixed random pattern: (B, h, w, C) -> (B, h, w, C); learnt: how much, by channel.
+
+    A level area gives a network nothing to begin a stroke with but its own cells, and what it
+    paints there is a lattice. With grain, strokes are as irregular as the pattern. Cf. the noise
+    of Karras et al., arXiv 1812.04948, §3.2, which is new in every picture; here a photo must give
+    the same painting each time, and the frames of a clip the same strokes.
+    """
+
+    SIDE = 128  # cells, then the pattern repeats
+
+    def __init__(self, seed: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        pattern = np.random.default_rng(seed).standard_normal((self.SIDE, self.SIDE))
+        self.pattern = pattern.astype("float32")
+
+    def build(self, input_shape):
+        self.amount = self.add_weight(
+            shape=(input_shape[-1],),
+            initializer=keras.initializers.RandomNormal(stddev=0.25),
+            name="amount",
+        )
+
+    def call(self, features, scale, start=(0, 0)):
+        """`scale` (B, 1, 1, C) times the amount; `start`: the pattern's first row and column."""
+        rows, columns = (
+            (ops.arange(ops.shape(features)[axis + 1], dtype="int32") + start[axis]) % self.SIDE
+            for axis in (0, 1)
+        )
+        pattern = ops.convert_to_tensor(self.pattern)
+        pattern = ops.take(ops.take(pattern, rows, axis=0), columns, axis=1)[None, :, :, None]
+        scale = ops.cast(scale, features.dtype) * self.amount
+        return features + ops.cast(pattern, features.dtype) * scale
+
+
 @cache
 def on_gpu() -> bool:
     """Whether Keras computes on a GPU."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
 
@@ -133,6 +134,79 @@ def grid(painted, period: int = 4, window: int = 24):
     cells = ops.reshape(cells, (-1, height, count, period, width, count, period, 3))
     phases = ops.mean(cells, axis=(2, 5))  # (B, height, period, width, period, 3)
     return ops.mean(ops.square(phases))
+
+
+def _rough(image, window: int = 17):
+    """Of (B, H, W, C): grey (B, H, W), less its mean over windows of so many pixels."""
+    grey = ops.mean(image, axis=-1)
+    return grey - _blurred(grey, window)
+
+
+def _blurred(grey, window: int):
+    """Means over windows around each pixel of (B, H, W); beyond the border it is mirrored.
+
+    As products with matrices: Keras' pooling is a hundred times as slow on a CPU.
+    """
+    for axis in (1, 2):
+        side = grey.shape[axis]
+        sources = np.pad(np.arange(side), window // 2, mode="reflect")
+        shares = np.zeros((side, side), "float32")
+        for first in range(window):
+            shares[sources[first : first + side], np.arange(side)] += 1.0 / window
+        grey = ops.einsum("bhw,hk->bkw" if axis == 1 else "bhw,wk->bhk", grey, shares)
+    return grey
+
+
+def lattice(painted, cell: int = 16, window: int = 44):
+    """How much more strokes repeat at whole cells than beside them, 0 to 1: 0 for a painter's.
+
+    A network with features of `cell` pixels may fill level areas with one stroke in every cell or
+    every second one. Correlations of windows with those at whole cells away, above the mean of
+    those 6 pixels off; squared. 0 for a picture that is too small for two cells each way.
+    """
+    rough = _rough(painted)
+    reach = 2 * cell + 6
+    height, width = (side - reach for side in rough.shape[1:3])
+    window = min(window, height - reach, width - reach)
+    if window < cell:
+        return ops.zeros(())
+
+    def near(down: int, right: int):
+        return rough[:, reach + down : height + down, reach + right : width + right]
+
+    def pooled(product):
+        down, right = (side // window for side in product.shape[1:])
+        whole = product[:, : down * window, : right * window]
+        return ops.mean(ops.reshape(whole, (-1, down, window, right, window)), axis=(2, 4))
+
+    own = near(0, 0)
+    energy = pooled(ops.square(own))
+
+    def likeness(down: int, right: int):
+        other = near(down, right)
+        scale = energy * pooled(ops.square(other))
+        return pooled(own * other) * ops.rsqrt(scale + 1e-10)
+
+    total = 0.0
+    shifts = [(cell, cell), (cell, -cell), (cell, 0), (0, cell), (2 * cell, 0), (0, 2 * cell)]
+    for down, right in shifts:
+        beside = [likeness(down + 6 * i, right + 6 * j) for i in (-1, 1) for j in (-1, 1)]
+        excess = ops.relu(likeness(down, right) - sum(beside) / 4)
+        total = total + ops.mean(ops.square(excess))
+    return total / len(shifts)
+
+
+def restlessness(painted, photo, contrast: float = 0.03):
+    """Share of the strokes' energy that is where the photo is level, 0 to 1; both (B, H, W, 3).
+
+    contrast: deviation of brightness within 17 pixels where half of the energy counts.
+    """
+    grey = ops.mean(photo, axis=-1)
+    variance = ops.maximum(_blurred(ops.square(grey), 17) - ops.square(_blurred(grey, 17)), 0.0)
+    level = 1.0 / (1.0 + variance / contrast**2)
+    energy = ops.square(_rough(painted))
+    share = ops.sum(level * energy, axis=(1, 2)) / (ops.sum(energy, axis=(1, 2)) + 1e-6)
+    return ops.mean(share)
 
 
 # ---- Statistics that add up over tiles -----------------------------------------------------------

@@ -120,6 +120,33 @@ def test_each_style_mixes_a_kernel_of_its_own(kind, steered):
         np.testing.assert_allclose(alone, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [layers.StyledConvolution, layers.UpsampleConvolution])
+@pytest.mark.parametrize("steered", [True, False])
+def test_on_a_gpu_results_are_mixed_instead_of_kernels(kind, steered, monkeypatch):
+    layer = kind(3, experts=2)
+    features, shares = normal(3, 6, 5, 4), normal(3, 2, seed=1)
+    gain, shift = (normal(3, 1, 1, 3, seed=s) if steered else None for s in (2, 3))
+    expected = numpy(layer(features, gain, shift, shares))
+    monkeypatch.setattr(layers, "on_gpu", lambda: True)
+    assert isinstance(layer.mixed_kernel(shares), layers.Mixture)
+    np.testing.assert_allclose(numpy(layer(features, gain, shift, shares)), expected, atol=1e-5)
+
+
+def test_grain_is_a_fixed_pattern_in_a_share_for_each_channel():
+    grain = layers.Grain(seed=1)
+    features, scale = normal(2, 6, 5, 3), np.abs(normal(2, 1, 1, 3, seed=1))
+    added = numpy(grain(features, scale)) - features
+    amount = numpy(grain.amount)
+    expected = grain.pattern[None, :6, :5, None] * scale * amount
+    np.testing.assert_allclose(added, expected, atol=1e-6)
+    later = numpy(grain(features, scale, start=(126, 3))) - features
+    rows, columns = np.arange(126, 132) % 128, np.arange(3, 8)
+    expected = grain.pattern[rows][:, columns][None, :, :, None] * scale * amount
+    np.testing.assert_allclose(later, expected, atol=1e-6)
+    np.testing.assert_array_equal(layers.Grain(seed=1).pattern, grain.pattern)
+    assert np.abs(layers.Grain(seed=2).pattern - grain.pattern).max() > 1
+
+
 @pytest.mark.parametrize("reflect", [True, False])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_residual_block_scales_and_shifts_between_its_convolutions(reflect, batch):
@@ -158,11 +185,32 @@ def test_the_code_is_the_features_moments(network):
 
 
 def test_the_steering_deals_every_output_to_one_layer(network):
-    code = normal(1, network.code_size)
+    code = 0.1 + np.abs(normal(1, network.code_size))
     steering = network._steering(code)
     assert [(s.gain.shape[-1], s.shares.shape[-1]) for s in steering] == list(network.steered)
     dealt = np.concatenate([numpy(part).ravel() for s in steering for part in s])
-    np.testing.assert_array_equal(dealt, numpy(network.style_out(network.style_hidden(code)))[0])
+    hidden = network.style_hidden(network.description(code))
+    np.testing.assert_array_equal(dealt, numpy(network.style_out(hidden))[0])
+
+
+def test_the_perceptron_sees_moments_without_their_scale(network):
+    means, deviations = np.abs(normal(2, 24)), 0.1 + np.abs(normal(2, 24, seed=1))
+    code, seen, first = [], [], 0
+    for channels in network.channels[1:]:
+        part = slice(first, first + channels)
+        code += [means[:, part], deviations[:, part]]
+        seen += [means[:, part] / deviations[:, part], np.log(deviations[:, part])]
+        first += channels
+    found = numpy(network.description(np.concatenate(code, axis=1)))
+    np.testing.assert_allclose(found, np.concatenate(seen, axis=1), atol=1e-5)
+
+
+def test_a_photos_own_code_gets_no_grain_another_does(network):
+    features = network.encode(normal(1, 64, 64, 3))
+    own, other = network.code(features), network.code(network.encode(normal(1, 64, 64, 3, seed=1)))
+    for code, differs in ((own, False), (other, True)):
+        first, second = (numpy(network.decode(features, own, code, s)) for s in ((0, 0), (9, 4)))
+        assert bool(np.abs(first - second).max() > 1e-4) is differs
 
 
 def test_a_batch_is_painted_one_by_one(network):
@@ -209,7 +257,7 @@ def test_the_objective_is_0_in_style_and_content_for_the_same_pictures(network, 
 
         encode = staticmethod(lambda image: (image, image))
         code = staticmethod(lambda features: features[0])
-        decode = staticmethod(lambda f, own, code: f[0][:, TRIM:-TRIM, TRIM:-TRIM])
+        decode = staticmethod(lambda f, own, code, start=None: f[0][:, TRIM:-TRIM, TRIM:-TRIM])
 
     def parts_of(painter, content, style):
         structure = adain.content_targets(loss_network, content)
@@ -226,7 +274,9 @@ def test_the_objective_is_0_in_style_and_content_for_the_same_pictures(network, 
 
     parts = parts_of(network, content, content)
     assert set(parts) == set(asdict(adain.ObjectiveWeights()))
-    assert all(float(value) > 0.01 for name, value in parts.items() if name != "grid")
+    # Of pictures of 36 px no lattice is seen.
+    small = ("grid", "lattice")
+    assert all(float(value) > 0.01 for name, value in parts.items() if name not in small)
 
 
 # ---- pictures ------------------------------------------------------------------------------------

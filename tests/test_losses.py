@@ -301,3 +301,54 @@ def test_the_variation_of_a_flat_picture_is_0_with_a_finite_gradient(name):
         value = losses.VARIATION_LOSSES[name](flat)
     assert float(value) == 0
     np.testing.assert_array_equal(tape.gradient(value, flat), 0)
+
+
+# ---- strokes -------------------------------------------------------------------------------------
+
+
+def strokes(corners, size: int = 6) -> np.ndarray:
+    """A grey picture (1, 164, 164, 3) with a bright square at each of the corners."""
+    picture = np.full((1, 164, 164, 3), 0.4, "float32")
+    for row, column in corners:
+        picture[0, row : row + size, column : column + size] = 0.8
+    return picture
+
+
+def test_lattice_is_of_strokes_that_repeat_with_the_cells():
+    every = range(4, 158, 16)
+    regular = strokes([(row, column) for row in every for column in every])
+    chessboard = strokes([(r, c) for r in every for c in every if (r + c) % 32 == 8])
+    rng = np.random.default_rng(0)
+    scattered = strokes(rng.integers(0, 158, (100, 2)))
+    other = strokes([(row, column) for row in range(4, 158, 21) for column in range(4, 158, 21)])
+    values = [float(losses.lattice(p)) for p in (regular, chessboard, scattered, other)]
+    assert values[0] > 0.5
+    assert values[1] > 0.25
+    assert values[2] < 0.1
+    assert values[3] < 0.1
+
+
+def test_lattice_is_0_for_a_level_picture_and_one_too_small():
+    assert float(losses.lattice(np.full((2, 164, 164, 3), 0.3, "float32"))) == 0
+    rng = np.random.default_rng(0)
+    assert float(losses.lattice(rng.random((1, 36, 36, 3)).astype("float32"))) == 0
+
+
+def test_restlessness_is_the_share_of_the_strokes_where_the_photo_is_level():
+    rng = np.random.default_rng(0)
+    photo = np.full((1, 164, 164, 3), 0.5, "float32")
+    photo[:, :, 82:] += rng.normal(0, 0.2, (1, 164, 82, 1)).astype("float32")
+    left, right = np.zeros((2, 1, 164, 164, 3), "float32")
+    left[:, :, :70] = right[:, :, 94:] = rng.random((1, 164, 70, 1))
+    assert float(losses.restlessness(left, photo)) > 0.85
+    assert float(losses.restlessness(right, photo)) < 0.1
+    assert 0.3 < float(losses.restlessness(left + right, photo)) < 0.7
+
+
+def test_blurring_mirrors_at_the_border():
+    grey = np.random.default_rng(0).random((2, 20, 26)).astype("float32")
+    padded = np.pad(grey, ((0, 0), (3, 3), (3, 3)), mode="reflect")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (7, 7), axis=(1, 2))
+    np.testing.assert_allclose(
+        numpy(losses._blurred(ops.convert_to_tensor(grey), 7)), windows.mean((3, 4)), atol=1e-6
+    )

@@ -846,6 +846,49 @@ def test_train_adain_may_show_its_teacher_a_part_of_each_batch(
     assert steps_done(tmp_path / "run") == 1
 
 
+def test_train_adain_may_draw_new_crops_in_every_step(tmp_path, pictures, teacher, small_networks):
+    options, output = run_options(tmp_path / "run", steps=3), tmp_path / "adain.weights.h5"
+    train_adain.train(*pictures, [teacher], output, options, shown=1, crops=0)
+    assert steps_done(tmp_path / "run") == 3
+    assert not list((tmp_path / "run").glob("*.npy"))
+
+
+def test_targets_are_the_same_computed_in_the_step_or_before(teacher, small_networks, crops):
+    network = adain.AdaINNetwork()
+    network.build()
+    loss_network = teachers.Teacher([teacher], backbones.STYLE_LAYERS)
+    model = train_adain.AdaINTraining(network, loss_network, adain.ObjectiveWeights(), 2)
+    pixels = np.round(np.stack(crops[:2]) * 255).astype("uint8")
+    content, style = pixels / np.float32(255), pixels[::-1] / np.float32(255)
+    before = (
+        (content, adain.content_targets(loss_network, content)),
+        (style, train_adain.style_targets(loss_network, style)),
+    )
+    values = []
+    for x in ((pixels, pixels[::-1]), before):
+        model.compute_loss(x)
+        values.append({name: float(t.result()) for name, t in model.trackers.items()})
+        model.reset_metrics()
+    for name in ("style", "content", "identity"):
+        assert values[0][name] == pytest.approx(values[1][name], rel=1e-3)
+
+
+def test_a_photo_may_have_the_margin_that_fast_mode_gives_it():
+    crop = np.random.default_rng(0).integers(0, 256, (96, 96, 3), "uint8")
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        found = train_adain._with_margin(crop, rng)
+        assert found.shape == crop.shape
+        m = adain.MARGIN
+        np.testing.assert_array_equal(found[:m], found[2 * m : m : -1])
+        np.testing.assert_array_equal(found[:, :m], found[:, 2 * m : m : -1])
+        widths = range(m, m + adain.STRIDE)
+        for turned in (found, found.swapaxes(0, 1)):
+            mirrored = [np.array_equal(turned[-w:], turned[-w - 2 : -2 * w - 2 : -1]) for w in widths]
+            assert sum(mirrored) == 1
+        np.testing.assert_array_equal(found[m:64, m:64], crop[m:64, m:64])
+
+
 @pytest.mark.parametrize("shown", [1, 2])
 def test_the_objective_is_of_the_pictures_that_are_shown(teacher, small_networks, crops, shown):
     """The content part is then theirs alone, whatever the others are."""

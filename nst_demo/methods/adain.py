@@ -31,7 +31,7 @@ from keras import ops
 from nst_demo import images, losses, models, strokes, temporal, weights
 from nst_demo.blending import normalised_weights
 from nst_demo.errors import check_range, check_seed, check_weight
-from nst_demo.layers import StyledConvolution, UpsampleConvolution
+from nst_demo.layers import Grain, StyledConvolution, UpsampleConvolution
 
 STRIDE = 16  # the coarsest features are at 1/16: padded sides must be multiples of this
 TRIM = 14  # the decoder's unpadded convolutions take this many pixels off each side
@@ -139,6 +139,8 @@ class AdaINNetwork(keras.Model):
             ]
             for level, (c, count, k) in enumerate(zip(channels, blocks, experts, strict=True))
         ]
+        # Where strokes begin: at 1/8, 1/16. See `_grained`.
+        self.grains = [Grain(level, name=f"grain{level}") for level in range(2, len(channels))]
         self.up = [
             UpsampleConvolution(c, k, name=f"up{i}")
             for i, (c, k) in enumerate(zip(channels[:-1], experts, strict=False))
@@ -213,14 +215,20 @@ class AdaINNetwork(keras.Model):
             for _ in self.steered
         ]
 
-    def decode(self, features, own_code, code):
+    def decode(self, features, own_code, code, start=(0, 0)):
         """Paints `features`, whose own code is given, with the moments of `code`.
 
-        Returns (B, H - 2 TRIM, W - 2 TRIM, 3) in [0, 1].
+        start: see `layers.Grain`. Returns (B, H - 2 TRIM, W - 2 TRIM, 3) in [0, 1].
         """
-        return self.decode_fine(self.decode_coarse(features, own_code, code), code)
+        coarse = self.decode_coarse(features, own_code, code, start=start)
+        return self.decode_fine(coarse, code)
 
-    def decode_coarse(self, features, own_code, code, moments=losses.moments):
+    def _grained(self, level: int, x, own, target, start):
+        """`x` with grain, the more the further the means are moved: none for a photo's own code."""
+        moved = ops.abs(target[level - 1][0] - own[level - 1][0])
+        return self.grains[level - 2](x, moved, start=start)
+
+    def decode_coarse(self, features, own_code, code, moments=losses.moments, start=(0, 0)):
         """`decode` up to 1/4: all that depends on moments of the whole picture.
 
         moments: (features, epsilon) -> mean and deviation; a clip shares them over its frames.
@@ -229,6 +237,7 @@ class AdaINNetwork(keras.Model):
         own, target = self._moments(own_code), self._moments(code)
         steering = iter(self._steering(code))
         x = apply_code(features[-1], own[-1], target[-1])
+        x = self._grained(len(own), x, own, target, start)
         for block in self.blocks[-1]:
             x = block(x, next(steering))
         for level in reversed(range(1, len(self.up))):
@@ -241,6 +250,8 @@ class AdaINNetwork(keras.Model):
             mean, deviation = target[level - 1]
             aim = mean + shift, deviation * ops.exp(gain)
             x = apply_code(x, moments(x, EPSILON), aim)
+            if level > 1:
+                x = self._grained(level, x, own, target, start)
             for block in self.blocks[level]:
                 x = block(x, next(steering))
         return x
@@ -279,6 +290,8 @@ class ObjectiveWeights:
     identity: float = 4.0
     variation: float = 0.2
     grid: float = 500.0
+    lattice: float = 3.0
+    restlessness: float = 3.0
 
     def __post_init__(self):
         for part in fields(self):
@@ -301,6 +314,7 @@ def objective(
     style,
     structure: Mapping[str, Any],
     statistics: Mapping[str, tuple[Any, ...]],
+    start: Any = (0, 0),
 ) -> dict[str, Any]:
     """What the network is trained to lower, part by part (each a float32 scalar).
 
@@ -308,7 +322,8 @@ def objective(
     relative to the style's own energy. Content: instance-normalised relu4_1 and relu5_1 are
     compared with the photo's own, not with the AdaIN output, so that colour does not count.
     Identity: a picture painted with its own code must come back, so that a low strength changes
-    little. Grid: no lattice from the upsampling.
+    little. Grid and lattice: no pattern from the upsampling, nor from the coarsest features.
+    Restlessness: strokes rather where the photo has something than in its sky.
 
     Args:
         loss_network: a `teachers.Teacher` with `backbones.STYLE_LAYERS`. A layer may have fewer
@@ -316,10 +331,11 @@ def objective(
         content, style: (B, H, W, 3) in [0, 1], already padded as the network wants them.
         structure: of the photos, see `content_targets`.
         statistics: of the styles, `losses.statistics` by layer.
+        start: see `layers.Grain`.
     """
     features = network.encode(content)
     own = network.code(features)
-    painted = network.decode(features, own, network.code(network.encode(style)))
+    painted = network.decode(features, own, network.code(network.encode(style)), start)
     one = tuple(f[:1] for f in features)
     restored = ops.cast(network.decode(one, own[:1], own[:1]), "float32")
 
@@ -333,12 +349,15 @@ def objective(
         for found, target in ((output[layer], structure[layer]) for layer in CONTENT_LAYERS)
     ]
     painted = ops.cast(painted, "float32")
+    inside = content[:, TRIM:-TRIM, TRIM:-TRIM]
     return {
         "style": sum(style_parts) / len(style_parts),
         "content": sum(content_parts) / len(content_parts),
-        "identity": ops.mean(ops.abs(restored - content[:1, TRIM:-TRIM, TRIM:-TRIM])),
+        "identity": ops.mean(ops.abs(restored - inside[:1])),
         "variation": losses.total_variation(painted),
         "grid": losses.grid(painted[:1]),  # it is dear, and the same fault in all
+        "lattice": losses.lattice(painted),
+        "restlessness": losses.restlessness(painted, inside),
     }
 
 

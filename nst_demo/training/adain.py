@@ -18,6 +18,7 @@ from PIL import Image, ImageFilter
 
 from nst_demo import backbones, losses
 from nst_demo.errors import StyleTransferError, check_weight
+from nst_demo.layers import Grain
 from nst_demo.methods import adain, adain_published
 from nst_demo.training import data, files, loop
 from nst_demo.training.muon import ConvolutionMuon
@@ -33,6 +34,7 @@ STATISTICS = ("mean", "deviation", "gram")  # of a style, `losses.statistics`
 # paintings, which are soft at their own size, rather shrunk.
 ENLARGED = {"photos": 2.0, "styles": 4 / 3}  # at most
 SHARPENED = 0.4  # share of the crops: training pictures are softer, too
+MIRRORED = 0.5  # share of the photos with mirrored borders
 RECOLOURED = 0.25  # share of the paintings, by exchanged channels: more palettes
 STYLE_WEIGHT = 10.0  # λ of the published AdaIN (1703.06868, eq. 11), as the `baroni` system has it
 DECAY = 5e-5  # of its learning rate: rate / (1 + DECAY * step)
@@ -55,6 +57,7 @@ class AdaINTraining(keras.Model):
     ):
         super().__init__()
         self.network, self.loss_network, self.batch = network, loss_network, batch
+        self.seeds = keras.random.SeedGenerator()
         self.weights_of_parts = asdict(weights)
         self.trackers = {part: keras.metrics.Mean(name=part) for part in self.weights_of_parts}
 
@@ -81,8 +84,9 @@ class AdaINTraining(keras.Model):
             layer: tuple(found[_name(layer, part)] for part in STATISTICS)
             for layer in backbones.STYLE_LAYERS
         }
+        start = keras.random.randint((2,), 0, Grain.SIDE, seed=self.seeds)
         parts = adain.objective(
-            self.network, self.loss_network, content, style, structure, statistics
+            self.network, self.loss_network, content, style, structure, statistics, start
         )
         total = 0.0
         for part, value in parts.items():
@@ -111,11 +115,21 @@ def _crop(
     crop = folder.crop(rng, side, round(side / ENLARGED[name]))
     if name == "styles" and rng.random() < RECOLOURED:
         crop = np.ascontiguousarray(crop[..., rng.permutation(3)])
+    elif name == "photos" and rng.random() < MIRRORED:
+        crop = _with_margin(crop, rng)
     if rng.random() < SHARPENED:
         radius, percent = rng.uniform(0.7, 2.0), int(rng.integers(50, 200))
         unsharp = ImageFilter.UnsharpMask(radius, percent, threshold=0)
         crop = np.asarray(Image.fromarray(crop).filter(unsharp))
     return crop
+
+
+def _with_margin(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """With mirrored borders, as `adain.paint` gives the network a photo."""
+    after = rng.integers(adain.MARGIN, adain.MARGIN + adain.STRIDE, 2)
+    edges = [(adain.MARGIN, int(width)) for width in after]
+    inside = crop[tuple(slice(before, -width) for before, width in edges)]
+    return np.pad(inside, [*edges, (0, 0)], mode="reflect")
 
 
 class FreshBatches(data.Batches):

@@ -119,14 +119,7 @@ class AdaINNetwork(keras.Model):
         self.enter = conv(channels[0], 4, 2, padding="same", activation="relu", name="enter")
         # Where a pixel is a 16th of the picture's, zeros beyond the border would tint a wide strip.
         self.down = [
-            conv(
-                c,
-                3,
-                2,
-                padding="same" if level == 1 else "valid",
-                activation="relu",
-                name=f"down{level}",
-            )
+            conv(c, 3, 2, activation="relu", name=f"down{level}")
             for level, c in enumerate(channels[1:], 1)
         ]
         # By level, from 1/2 on. Zeros at the border are harmless at the fine ones, and faster.
@@ -177,7 +170,10 @@ class AdaINNetwork(keras.Model):
 
     def encode_fine(self, image):
         """(B, H, W, 3) -> (B, H/4, W/4, C4): the first of `encode`'s features."""
-        return self.down[0](self.enter(image - 0.5))  # by way of (B, H/2, W/2, C2)
+        # Two pixels at 1/1 are cheaper to mirror than one at 1/2.
+        edges = [[0, 0], [0, 2], [0, 2], [0, 0]]
+        mirrored = ops.pad(image - 0.5, edges, mode="reflect")
+        return self.down[0](self.enter(mirrored))  # by way of (B, H/2 + 1, W/2 + 1, C2)
 
     def encode_coarse(self, quarter):
         """The first of `encode`'s features -> all of them."""

@@ -43,7 +43,8 @@ def network() -> adain.AdaINNetwork:
     rng = np.random.default_rng(0)
     for weight in network.trainable_variables:
         fan_in = max(1, int(np.prod(weight.shape[:-1])))
-        weight.assign(rng.normal(0, fan_in**-0.5, weight.shape))
+        scale = 0.2 if weight.path.endswith("amount") else fan_in**-0.5  # of grain, as trained
+        weight.assign(rng.normal(0, scale, weight.shape))
     return network
 
 
@@ -190,17 +191,21 @@ def test_the_steering_deals_every_output_to_one_layer(network):
     assert [(s.gain.shape[-1], s.shares.shape[-1]) for s in steering] == list(network.steered)
     dealt = np.concatenate([numpy(part).ravel() for s in steering for part in s])
     hidden = network.style_hidden(network.description(code))
-    np.testing.assert_array_equal(dealt, numpy(network.style_out(hidden))[0])
+    values = numpy(network.style_out(hidden))[0]
+    assert np.abs(values).max() < adain.MOST_STEERED
+    np.testing.assert_array_equal(dealt, values)
 
 
 def test_the_perceptron_sees_moments_without_their_scale(network):
-    means, deviations = np.abs(normal(2, 24)), 0.1 + np.abs(normal(2, 24, seed=1))
+    means, deviations = np.abs(normal(2, 24)), 0.05 + np.abs(normal(2, 24, seed=1)) ** 2
     code, seen, first = [], [], 0
     for channels in network.channels[1:]:
         part = slice(first, first + channels)
         code += [means[:, part], deviations[:, part]]
-        seen += [means[:, part] / deviations[:, part], np.log(deviations[:, part])]
+        ratios = np.minimum(means[:, part] / deviations[:, part], adain.MOST_RATIO)
+        seen += [ratios, np.log(deviations[:, part])]
         first += channels
+    assert max(part.max() for part in seen) == adain.MOST_RATIO
     found = numpy(network.description(np.concatenate(code, axis=1)))
     np.testing.assert_allclose(found, np.concatenate(seen, axis=1), atol=1e-5)
 

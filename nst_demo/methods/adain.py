@@ -37,6 +37,8 @@ STRIDE = 16  # the coarsest features are at 1/16: padded sides must be multiples
 TRIM = 14  # the decoder's unpadded convolutions take this many pixels off each side
 MARGIN = 16  # reflected pixels around a picture: TRIM, and room for the zero padding inside
 EPSILON = 1e-5
+MOST_STEERED = 6.0  # by the perceptron; paintings get up to 4, a plain grey would get 30
+MOST_RATIO = 7.0  # mean / deviation: one in a thousand of the paintings' channels has more
 MAX_SIZE = 4096  # px
 STYLE_SIZE = 512  # px, short side
 STROKE_SIZE = 1536  # px, long side: in larger pictures the strokes are to be as large as in this
@@ -195,16 +197,22 @@ class AdaINNetwork(keras.Model):
     def description(self, code):
         """What the perceptron sees of a code: mean / deviation and log deviation, same layout.
 
-        Channels differ in scale a hundredfold; of these none outweighs the others.
+        Channels differ in scale a hundredfold; of these none outweighs the others. A plain picture
+        has hardly any deviation, so the ratio is cut where those of paintings end.
         """
         pairs = self._moments(code)
-        parts = [part for mean, dev in pairs for part in (mean / dev, ops.log(dev))]
+        parts = [
+            part
+            for mean, dev in pairs
+            for part in (ops.minimum(mean / dev, MOST_RATIO), ops.log(dev))
+        ]
         return ops.concatenate([ops.squeeze(part, (1, 2)) for part in parts], axis=1)
 
     def _steering(self, code) -> list[Steering]:
         """For each steered layer and block, in `decode`'s order."""
         sizes = [size for c, k in self.steered for size in (c, c, k)]
         values = self.style_out(self.style_hidden(self.description(code)))
+        values = ops.clip(values, -MOST_STEERED, MOST_STEERED)
         parts = iter(ops.split(values, np.cumsum(sizes)[:-1].tolist(), axis=-1))
         return [
             Steering(next(parts)[:, None, None], next(parts)[:, None, None], next(parts))

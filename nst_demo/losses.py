@@ -175,25 +175,22 @@ def lattice(painted, cell: int = 16, window: int = 44):
         return rough[:, reach + down : height + down, reach + right : width + right]
 
     def pooled(product):
-        down, right = (side // window for side in product.shape[1:])
-        whole = product[:, : down * window, : right * window]
-        return ops.mean(ops.reshape(whole, (-1, down, window, right, window)), axis=(2, 4))
+        down, right = (side // window for side in product.shape[-2:])
+        whole = product[..., : down * window, : right * window]
+        parts = ops.reshape(whole, (-1, product.shape[1], down, window, right, window))
+        return ops.mean(parts, axis=(3, 5))
 
-    own = near(0, 0)
-    energy = pooled(ops.square(own))
-
-    def likeness(down: int, right: int):
-        other = near(down, right)
-        scale = energy * pooled(ops.square(other))
-        return pooled(own * other) * ops.rsqrt(scale + 1e-10)
-
-    total = 0.0
     shifts = [(cell, cell), (cell, -cell), (cell, 0), (0, cell), (2 * cell, 0), (0, 2 * cell)]
-    for down, right in shifts:
-        beside = [likeness(down + 6 * i, right + 6 * j) for i in (-1, 1) for j in (-1, 1)]
-        excess = ops.relu(likeness(down, right) - sum(beside) / 4)
-        total = total + ops.mean(ops.square(excess))
-    return total / len(shifts)
+    corners = [(0, 0), (6, 6), (6, -6), (-6, 6), (-6, -6)]
+    # By shift and corner in one array, (B, 30, h, w): a graph of few operations.
+    others = [near(down + i, right + j) for down, right in shifts for i, j in corners]
+    others = ops.stack(others, axis=1)
+    own = near(0, 0)[:, None]
+    scale = pooled(ops.square(own)) * pooled(ops.square(others))
+    likeness = pooled(own * others) * ops.rsqrt(scale + 1e-10)
+    likeness = ops.reshape(likeness, (-1, len(shifts), len(corners), *likeness.shape[2:]))
+    excess = ops.relu(likeness[:, :, 0] - ops.mean(likeness[:, :, 1:], axis=2))
+    return ops.mean(ops.square(excess))
 
 
 def restlessness(painted, photo, contrast: float = 0.03):

@@ -133,19 +133,13 @@ class Grain(keras.layers.Layer):
 
 @cache
 def on_gpu() -> bool:
-    """Whether Keras computes on a GPU."""
+    """Whether Keras computes on a GPU; of PyTorch's it is not known."""
     backend = keras.backend.backend()
-    if backend == "tensorflow":
+    if backend == "tensorflow":  # Keras' own list would take all of the GPU's memory
         import tensorflow as tf
 
         return bool(tf.config.list_physical_devices("GPU"))
-    if backend == "jax":
-        import jax
-
-        return jax.default_backend() == "gpu"
-    import torch
-
-    return torch.cuda.is_available()
+    return backend == "jax" and keras.distribution.list_devices()[0].startswith(("gpu", "cuda"))
 
 
 def _each(initializer: str):

@@ -108,9 +108,7 @@ def style_targets(loss_network: Teacher, style) -> dict[str, Any]:
     }
 
 
-def _crop(
-    folder: data.PictureFolder, rng: np.random.Generator, side: int, name: str
-) -> np.ndarray:
+def _crop(folder: data.PictureFolder, rng: np.random.Generator, side: int, name: str) -> np.ndarray:
     """Of the folder of "photos" or "styles"."""
     crop = folder.crop(rng, side, round(side / ENLARGED[name]))
     if name == "styles" and rng.random() < RECOLOURED:

@@ -136,13 +136,13 @@ def grid(painted, period: int = 4, window: int = 24):
     return ops.mean(ops.square(phases))
 
 
-def _rough(image, window: int = 17):
-    """Of (B, H, W, C): grey (B, H, W), less its mean over windows of so many pixels."""
+def _rough(image):
+    """Of (B, H, W, C): grey (B, H, W), less its mean over the window around each pixel."""
     grey = ops.mean(image, axis=-1)
-    return grey - _blurred(grey, window)
+    return grey - _blurred(grey)
 
 
-def _blurred(grey, window: int):
+def _blurred(grey, window: int = 17):
     """Means over windows around each pixel of (B, H, W); beyond the border it is mirrored.
 
     As products with matrices: Keras' pooling is a hundred times as slow on a CPU.
@@ -199,7 +199,7 @@ def restlessness(painted, photo, contrast: float = 0.03):
     contrast: deviation of brightness within 17 pixels where half of the energy counts.
     """
     grey = ops.mean(photo, axis=-1)
-    variance = ops.maximum(_blurred(ops.square(grey), 17) - ops.square(_blurred(grey, 17)), 0.0)
+    variance = ops.maximum(_blurred(ops.square(grey)) - ops.square(_blurred(grey)), 0.0)
     level = 1.0 / (1.0 + variance / contrast**2)
     energy = ops.square(_rough(painted))
     share = ops.sum(level * energy, axis=(1, 2)) / (ops.sum(energy, axis=(1, 2)) + 1e-6)

@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 from PIL import Image, ImageFilter
 
-from nst_demo import backbones, losses
+from nst_demo import backbones, losses, strokes
 from nst_demo.errors import StyleTransferError, check_weight
 from nst_demo.layers import Grain
 from nst_demo.methods import adain, adain_published
@@ -123,11 +123,10 @@ def _crop(folder: data.PictureFolder, rng: np.random.Generator, side: int, name:
 
 
 def _with_margin(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """With mirrored borders, as `adain.paint` gives the network a photo."""
-    after = rng.integers(adain.MARGIN, adain.MARGIN + adain.STRIDE, 2)
-    edges = [(adain.MARGIN, int(width)) for width in after]
-    inside = crop[tuple(slice(before, -width) for before, width in edges)]
-    return np.pad(inside, [*edges, (0, 0)], mode="reflect")
+    """With mirrored borders, as `adain.paint` gives the network a photo of any size."""
+    margin = adain.MARGIN
+    rows, columns = crop.shape[:2] - rng.integers(margin, margin + adain.STRIDE, 2)
+    return strokes.mirrored(crop[margin:rows, margin:columns], margin, adain.STRIDE)
 
 
 class FreshBatches(data.Batches):

@@ -21,6 +21,7 @@ from pathlib import Path
 from bench.measure import random_picture, report
 from bench.server import running_app, wait_for
 from nst_demo.images import encode
+from nst_demo.ui import server
 
 TRIES = 3
 
@@ -29,6 +30,12 @@ def megabytes(pid: int) -> float:
     """The resident memory of the process now (Linux)."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def at_rest(pid: int) -> float:
+    """As `megabytes`, once the server has given back what it does not need any more."""
+    time.sleep(2 * server.RETURN_EVERY)
+    return megabytes(pid)
 
 
 def post(url: str, body: bytes, kind: str) -> object:
@@ -99,10 +106,10 @@ def measure(pid: int, url: str, size: int, visitors: int, requests: int) -> None
         visit(url, photo, style)
     single = statistics.median(visit(url, photo, style) for photo in photos[:TRIES])
     rounds = [together(url, photos, style, visitors) for _ in range(2)]  # buffers grow at first
-    before = megabytes(pid)
+    before = at_rest(pid)
     while sum(map(len, rounds)) - 2 * visitors < requests:
         rounds.append(together(url, photos, style, visitors))
-    after = megabytes(pid)
+    after = at_rest(pid)
     waited = [seconds for found in rounds for seconds in found if seconds is not None]
     asked = sum(map(len, rounds))
     rows = [

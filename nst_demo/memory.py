@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from typing import Any
 
 # Of glibc's malloc.h.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 _MOST = 2**31 - 1
 _PAD = 256 << 20
 
@@ -34,10 +35,23 @@ def keep_freed() -> bool:
     return True
 
 
+def share_freed() -> bool:
+    """Lets all threads share few pools of freed memory; whether that can be done.
+
+    For a server, before its threads begin. By default glibc has eight pools for each core, and any
+    of TensorFlow's and gradio's many threads may need the most in its own.
+    """
+    library = _glibc()
+    if library is None:
+        return False
+    library.mallopt(_ARENA_MAX, max(2, os.cpu_count() or 1))
+    return True
+
+
 def return_freed() -> bool:
     """Gives the system all pages that are free; whether that can be done.
 
-    For a server, whose threads each keep what the largest picture needed.
+    For a server, which else keeps what the largest picture needed.
     """
     library = _glibc()
     if library is None:

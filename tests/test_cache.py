@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nst_demo.ui import cache
+from nst_demo.ui import cache, server
 
 SERVER = """
 import runpy, sys, tempfile
@@ -112,6 +112,22 @@ def test_no_file_outlives_an_hour(tmp_path, monkeypatch):
         thread.submit(asyncio.run, serve()).result()
     assert (run / "cache/thumbnail.webp").exists()
     assert (run / "tmp").exists()
+
+
+def test_freed_memory_goes_back_while_the_server_runs(monkeypatch):
+    given = asyncio.Event()
+    monkeypatch.setattr(server, "RETURN_EVERY", 0.01)
+
+    async def serve() -> None:
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(
+            server.memory, "return_freed", lambda: loop.call_soon_threadsafe(given.set)
+        )
+        async with server.launch_options()["app_kwargs"]["lifespan"](None):
+            await asyncio.wait_for(given.wait(), 10)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, serve()).result()
 
 
 def test_an_hour_is_the_limit_by_the_two_sweepers():

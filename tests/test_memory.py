@@ -1,5 +1,6 @@
 """What the C library keeps."""
 
+import os
 import subprocess
 import sys
 
@@ -40,7 +41,45 @@ def test_pages_go_back_only_when_told_to(before, after, least, most):
     assert least < float(done.stdout) < most
 
 
+POOLS = """
+import ctypes, re, threading
+from nst_demo import memory
+
+def work():
+    block = bytearray(50_000)
+    wait.wait()
+
+{before}
+wait = threading.Barrier(25)
+threads = [threading.Thread(target=work) for _ in range(24)]
+for thread in threads:
+    thread.start()
+library = ctypes.CDLL(None)
+library.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+library.fopen.restype, library.fopen.argtypes = ctypes.c_void_p, [ctypes.c_char_p] * 2
+library.fclose.argtypes = [ctypes.c_void_p]
+file = library.fopen(b"{found}", b"w")
+library.malloc_info(0, file)
+library.fclose(file)
+wait.wait()
+print(open("{found}").read().count("<heap nr="))
+"""
+
+
+@pytest.mark.skipif(memory._glibc() is None, reason="no glibc")
+def test_threads_share_few_pools(tmp_path):
+    def pools(before: str) -> int:
+        program = POOLS.format(before=before, found=tmp_path / "pools.xml")
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    few = max(2, os.cpu_count() or 1)
+    assert pools("memory.share_freed()") <= few < pools("")
+
+
 def test_without_glibc_nothing_is_done(monkeypatch):
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     assert not memory.keep_freed()
+    assert not memory.share_freed()
     assert not memory.return_freed()

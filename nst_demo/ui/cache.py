@@ -18,8 +18,6 @@ from collections.abc import AsyncIterator, Set
 from pathlib import Path
 from typing import Any
 
-from nst_demo import memory
-
 try:
     import fcntl
 except ImportError:  # Windows
@@ -129,7 +127,6 @@ async def swept(_app: Any) -> AsyncIterator[None]:
             await asyncio.sleep(SWEEP_EVERY)
             (folder / _LOCK).touch()
             await asyncio.to_thread(sweep, folder, MAX_AGE - SWEEP_EVERY, kept)
-            await asyncio.to_thread(memory.return_freed)
 
     task = asyncio.create_task(work())
     try:

@@ -392,26 +392,29 @@ def share_html(found: State | None, why: str = "") -> str:
 
 SCRIPT = Path(__file__).with_suffix(".js")
 PAINT = "paint"
-# Presses the button of the tab that was chosen, as soon as it is there.
+# Opens the tab that was chosen, and presses its button as soon as it is there. A Tabs among the
+# outputs of a function of Python's would have gradio copy the state of all that is in it, the page,
+# with each later event.
 PRESS = """(todo) => {
-  const [what, tab] = (todo ?? '').split(' ');
-  if (what !== 'paint') return;
+  const [tab, what] = (todo ?? '').split(' ');
+  if (!tab) return {__type__: 'update'};
   const name = tab === 'compare' ? '#compare-button' : '#controls .main-button.in-fast';
   let tries = 100;
   const press = () => {
     const button = document.querySelector(name);
     if (button && button.offsetParent) button.click(); else if (tries--) setTimeout(press, 50);
   };
-  setTimeout(press, 50);
+  if (what === 'paint') setTimeout(press, 50);
+  return {__type__: 'update', selected: tab};
 }"""
 
 
 def connect(tab: Tab, comparison: compare_tab.Tab, tabs: gr.Tabs, demo: gr.Blocks) -> None:
     """Links of both tabs' results; opening one; and a result of Compare opened in Stylize."""
-    address = gr.Textbox(visible=False)
+    address = gr.Textbox("", visible=False)
     todo = gr.Textbox(visible=False)
     told = [tab.status, tab.empty, comparison.status]
-    outputs = [*tab.settable, *comparison.settable, *told, tabs, todo]
+    outputs = [*tab.settable, *comparison.settable, *told, todo]
 
     def open_link(text: str) -> dict[Any, Any]:
         with runs.told():
@@ -423,7 +426,7 @@ def connect(tab: Tab, comparison: compare_tab.Tab, tabs: gr.Tabs, demo: gr.Block
                     paint, changes = compare_changes(comparison, found)
                 else:
                     paint, changes = stylize_changes(tab, found)
-                return changes | {todo: paint, tabs: gr.Tabs(selected=found.tab)}
+                return changes | {todo: f"{found.tab} {paint}"}
         return {todo: ""}
 
     def open_tile(done: compare_tab.Done | None, event: gr.EventData) -> dict[Any, Any]:
@@ -431,17 +434,18 @@ def connect(tab: Tab, comparison: compare_tab.Tab, tabs: gr.Tabs, demo: gr.Block
             tile = compare_tab.opened(done, event)
             if done is not None and tile is not None and tile.pick is not None:
                 paint, changes = tile_changes(tab, done.asked.photo, tile, tile.pick.path)
-                return changes | {todo: paint, tabs: gr.Tabs(selected=STYLIZE)}
+                return changes | {todo: f"{STYLIZE} {paint}"}
         return {todo: ""}
 
     # In the queue: outside it gradio shows no toasts.
     line: dict[str, Any] = RECEIVE_LINE | {"show_progress": "hidden"}
-    demo.load(open_link, address, outputs, js="() => window.location.search", **line).then(
-        None, todo, None, js=PRESS, **PRIVATE
-    )
-    comparison.grid.open(open_tile, comparison.done, outputs, **line).then(
-        None, todo, None, js=PRESS, **PRIVATE
-    )
+    demo.load(None, None, address, js="() => window.location.search", **PRIVATE)
+    opened = [
+        address.change(open_link, address, outputs, **line),  # most addresses have no link in them
+        comparison.grid.open(open_tile, comparison.done, outputs, **line),
+    ]
+    for event in opened:
+        event.then(None, todo, tabs, js=PRESS, **PRIVATE)
     with tab.plot.parent or demo:
         share = bar("share")
     tab.result.change(of_result, tab.result, share, **QUICK)
@@ -452,7 +456,7 @@ def connect(tab: Tab, comparison: compare_tab.Tab, tabs: gr.Tabs, demo: gr.Block
         run.then(of_done, comparison.done, shared, **QUICK)
 
 
-# What is to be pressed, as PRESS reads it, and the updates that show a state.
+# PAINT where the button is to be pressed, and the updates that show a state.
 Changes = tuple[str, dict[Any, Any]]
 
 
@@ -465,7 +469,7 @@ def stylize_changes(tab: Tab, found: State) -> Changes:
     at_once = not found.quality and on_its_own(values["kind"])
     changes = tab.changes(found.quality, values, [gallery("photos")[found.photo], *paths])
     note = gr.HTML(chart_line(opened_html(found)), visible=True)
-    return f"{PAINT} {STYLIZE}" if at_once else "", changes | {tab.status: note}
+    return PAINT if at_once else "", changes | {tab.status: note}
 
 
 def compare_changes(comparison: compare_tab.Tab, found: State) -> Changes:
@@ -476,7 +480,7 @@ def compare_changes(comparison: compare_tab.Tab, found: State) -> Changes:
     note = chart_line(f"{opened_html(found)} Press <b>Compare</b> to paint it.")
     at_once = found.kind != comparisons.METHODS
     return (
-        f"{PAINT} {COMPARE}" if at_once else "",
+        PAINT if at_once else "",
         changes | {comparison.status: gr.HTML(note, visible=True)},
     )
 
@@ -494,7 +498,7 @@ def tile_changes(tab: Tab, photo: str | None, tile: comparisons.Tile, style: str
     if quality:
         words += " Press <b>Stylize</b> to paint it at the photo's own size."
     note = gr.HTML(chart_line(words), visible=True)
-    return "" if quality else f"{PAINT} {STYLIZE}", changes | {tab.status: note}
+    return "" if quality else PAINT, changes | {tab.status: note}
 
 
 def bar(name: str) -> gr.HTML:

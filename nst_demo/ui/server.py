@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -22,6 +23,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nst_demo import memory
 from nst_demo.errors import StyleTransferError
 from nst_demo.ui import cache, files, preview, theme
 
@@ -37,6 +39,7 @@ LONG_LINES = {"quality", "video"}
 # In the long lines together, running or waiting. One for each page and each program; several
 # pages may share an address, as the people of one school do.
 LONG_OF_SESSION, LONG_OF_PROGRAMS, LONG_OF_ADDRESS = 1, 1, 4
+RETURN_EVERY = 10  # s between two times that freed memory goes back to the system: 0.03 s of work
 TOO_LARGE = f"The file is over {MAX_UPLOAD >> 20} MB; save or export it smaller."
 NOT_INLINE = "The request is too large; upload files instead of writing them into it."
 DISK_FULL = "This demo's disk is full; please try again in an hour."
@@ -263,6 +266,7 @@ def prepare() -> None:
     fetch an address for a stranger, whose answer may be private or endless."""
     if mcp() and importlib.util.find_spec("mcp") is None:
         raise StyleTransferError("Tools need the extra mcp; run pip install '.[mcp]' first.")
+    memory.share_freed()
     cache.use_own_folder()
     processing_utils.async_ssrf_protected_get = _refuse_address
     SessionState.__init__ = _lean_session
@@ -271,6 +275,23 @@ def prepare() -> None:
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = "1000000000"
     # As the first process of a container Python ignores SIGTERM, and elsewhere it cleans nothing.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
+@contextlib.asynccontextmanager
+async def _tended(app: Any) -> AsyncIterator[None]:
+    """The `lifespan` of the server: neither its files nor its memory pile up."""
+
+    async def work() -> None:
+        while True:
+            await asyncio.sleep(RETURN_EVERY)
+            await asyncio.to_thread(memory.return_freed)
+
+    async with cache.swept(app):
+        task = asyncio.create_task(work())
+        try:
+            yield
+        finally:
+            task.cancel()
 
 
 def queue_options() -> dict[str, Any]:
@@ -302,6 +323,6 @@ def launch_options() -> dict[str, Any]:
                 Middleware(BodyLimit),
                 Middleware(Events),
             ],
-            "lifespan": cache.swept,
+            "lifespan": _tended,
         },
     }

@@ -12,7 +12,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from nst_demo import memory
+
 FOLDER = Path(__file__).parent
+
+memory.keep_freed()  # as the app and the command line do
 
 
 def medians(tasks: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:

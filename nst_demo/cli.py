@@ -62,6 +62,7 @@ def _native_log_dropped() -> Iterator[None]:
 
 def _load_keras() -> None:
     """Loads Keras and with it its backend."""
+    memory.keep_freed()
     with _native_log_dropped():
         importlib.import_module("keras")
 
@@ -620,7 +621,7 @@ def _run_options(parsed: argparse.Namespace, **defaults: Any):
 @contextlib.contextmanager
 def _training(folder: Path) -> Iterator[None]:
     """Keeps the memory that each step frees; says of an interrupted training how to go on."""
-    memory.keep_freed()
+    memory.keep_freed(memory.KEPT_BY_TRAINING)
     try:
         yield
     except KeyboardInterrupt:

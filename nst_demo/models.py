@@ -103,6 +103,17 @@ BFLOAT16_CAPABILITY = (8, 0)  # of NVIDIA's GPUs
 
 
 @cache
+def onednn() -> bool:
+    """Whether TensorFlow computes by oneDNN on a CPU: by default where there is AVX-512 or the
+    like. Nothing public tells; where this is gone, yes, which is never wrong, only slower."""
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+    except ImportError:
+        return True
+    return bool(_pywrap_util_port.IsMklEnabled())
+
+
+@cache
 def precision() -> str:
     """ "bfloat16" where the device multiplies it faster than "float32"; NST_PRECISION overrides."""
     choice = os.environ.get(PRECISION_VARIABLE, "").strip()

@@ -75,11 +75,10 @@ def test_threads_share_few_pools(tmp_path):
         return int(done.stdout)
 
     few = max(2, os.cpu_count() or 1)
-    assert pools("memory.share_freed()") <= few < pools("")
+    assert pools("memory.keep_freed()") <= few < pools("")
 
 
 def test_without_glibc_nothing_is_done(monkeypatch):
     monkeypatch.setattr(memory.sys, "platform", "darwin")
     assert not memory.keep_freed()
-    assert not memory.share_freed()
     assert not memory.return_freed()

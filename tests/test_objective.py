@@ -323,3 +323,31 @@ def test_variation_sees_the_published_range(tiny_backbone, picture):
     made(content)
     expected = float(losses.VARIATION_LOSSES["keras"](255 * content[None]))
     assert made.parts[2] == pytest.approx(1e-6 * expected, rel=1e-4)
+
+
+# ---- gradients -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backbone", ["lite", "tiny"])
+def test_the_written_gradient_is_that_of_the_layers(backbone, tiny_backbone, picture, monkeypatch):
+    """Unpadded, as lite's first convolution, and padded."""
+    import tensorflow as tf
+
+    network = backbones.load("lite" if backbone == "lite" else tiny_backbone)
+    (part,) = backbones.segments(network, ("block3_conv1",)).values()
+    image = tf.constant(picture(40, 56)[None])
+    upstream = np.random.default_rng(0).standard_normal((1, 10, 14, part.output.shape[-1]))
+    upstream = tf.constant(upstream, "float32")
+
+    def found(onednn: bool):
+        monkeypatch.setattr(models, "onednn", lambda: onednn)
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            features = objective._through(part, image)
+        return features.numpy(), tape.gradient(features, image, upstream).numpy()
+
+    features, gradient = found(onednn=False)
+    expected_features, expected = found(onednn=True)
+    np.testing.assert_allclose(features, expected_features, rtol=1e-4, atol=1e-4)
+    assert np.abs(gradient).max() > 0
+    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())

@@ -266,7 +266,7 @@ def prepare() -> None:
     fetch an address for a stranger, whose answer may be private or endless."""
     if mcp() and importlib.util.find_spec("mcp") is None:
         raise StyleTransferError("Tools need the extra mcp; run pip install '.[mcp]' first.")
-    memory.share_freed()
+    memory.keep_freed()
     cache.use_own_folder()
     processing_utils.async_ssrf_protected_get = _refuse_address
     SessionState.__init__ = _lean_session

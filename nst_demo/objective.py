@@ -180,9 +180,8 @@ class _Features:
             if layer in self.structure.style_layers:
                 style[layer] = []
                 for weights in self._region_weights(guides, layer, crop):
-                    sums = losses.layer_sums(crop(x), style=False, weights=weights)
-                    x, gram = _tap_gram(x, crop, weights)
-                    style[layer].append(self._style_sums(sums, gram, layer))
+                    x, sums = _tap_sums(x, crop, weights)
+                    style[layer].append(self._style_sums(sums, layer))
         by_layer = [style[layer] for layer in self.structure.style_layers]
         return Statistics(
             tuple(zip(*by_layer, strict=True)), tuple(content[layer] for layer in photo)
@@ -192,8 +191,8 @@ class _Features:
         """The style layers' sums of a style, which has no regions."""
         found = {}
         for layer, x in self._counted(picture, inner):
-            sums = losses.layer_sums(x, style=False)
-            found[layer] = self._style_sums(sums, _gram(x), layer)
+            sums = losses.layer_sums(x, style=False)._replace(gram=_gram(x))
+            found[layer] = self._style_sums(sums, layer)
         return tuple(found[layer] for layer in self.structure.style_layers)
 
     def of_photo(self, picture, inner) -> tuple[Any, ...]:
@@ -222,9 +221,8 @@ class _Features:
     def _content_sums(self, features, photo) -> losses.Sums:
         return _louder(losses.layer_sums(features, style=False, content=photo), self.structure.gain)
 
-    def _style_sums(self, sums: losses.Sums, gram, layer: str) -> losses.Sums:
+    def _style_sums(self, sums: losses.Sums, layer: str) -> losses.Sums:
         """The Gram matrix is all, so the readout is applied to the sums: at no cost."""
-        sums = sums._replace(gram=gram)
         if layer in self.readouts:
             sums = losses.read(sums, *self.readouts[layer])
         return _louder(sums, self.structure.gain)
@@ -387,24 +385,33 @@ def _cropping(inner, stride: int) -> Callable[[Any], Any]:
 
 
 def _through(part, x):
-    """The features that a segment of the network, a chain of layers, makes of (1, H, W, C)."""
+    """The features that a segment of the network, a chain of layers, makes of (1, H, W, C).
+
+    Without oneDNN, convolutions and poolings have gradients of our own; TensorFlow's are slow, and
+    first write the nine neighbours of every position side by side: at 1024 px a third of the
+    memory of an evaluation.
+    """
     own = models.device().kind == "CPU" and not models.onednn()
     for layer in part.layers[1:]:
-        x = _convolved(layer, x) if own and isinstance(layer, keras.layers.Conv2D) else layer(x)
+        if own and isinstance(layer, keras.layers.Conv2D):
+            x = _convolved(layer, x)
+        elif own and isinstance(layer, keras.layers.MaxPooling2D):
+            x = _pooled(x)
+        else:
+            x = layer(x)
     return x
 
 
 def _convolved(layer: keras.layers.Conv2D, x):
-    """`layer(x)`, a 3x3 convolution and a relu, with the gradient written as a convolution too.
-
-    Without oneDNN TensorFlow's own gradient first writes the nine neighbours of every position
-    side by side: half of an evaluation's time and, at 1024 px, a third of its memory.
-    """
+    """`layer(x)`, a 3x3 convolution and a relu; its gradient is a convolution too."""
     import tensorflow as tf
 
-    kernel, bias = (tf.convert_to_tensor(part) for part in (layer.kernel, layer.bias))
-    backwards = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
     padding = layer.padding.upper()
+    border = 2 if padding == "VALID" else 1
+    around = [[0, 0], [border, border], [border, border], [0, 0]]
+    with tf.init_scope():  # once and not in each evaluation
+        kernel, bias = (tf.convert_to_tensor(part) for part in (layer.kernel, layer.bias))
+        backwards = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
 
     @tf.custom_gradient
     def convolve(x):
@@ -412,13 +419,52 @@ def _convolved(layer: keras.layers.Conv2D, x):
 
         def gradient(upstream):
             upstream = tf.raw_ops.ReluGrad(gradients=upstream, features=found)
-            if padding == "VALID":
-                upstream = tf.pad(upstream, [[0, 0], [2, 2], [2, 2], [0, 0]])
-            return tf.nn.conv2d(upstream, backwards, 1, padding)
+            return tf.nn.conv2d(upstream, backwards, 1, around)
 
         return found, gradient
 
     return convolve(x)
+
+
+def _pooled(x):
+    """The largest of each 2x2: (1, h, w, C) -> (1, h // 2, w // 2, C). Of equals the first counts.
+
+    In slices that lie together in memory: rows by rows, then neighbours in a row.
+    """
+    import tensorflow as tf
+
+    height, width, channels = tf.shape(x)[1], tf.shape(x)[2], x.shape[-1]
+    half_height, half_width = height // 2, width // 2
+    odd = [[0, 0], [0, height % 2], [0, width % 2], [0, 0]]
+
+    @tf.custom_gradient
+    def pool(x):
+        rows = tf.reshape(
+            x[:, : 2 * half_height, : 2 * half_width],
+            [half_height, 2, 2 * half_width * channels],
+        )
+        upper, lower = rows[:, 0], rows[:, 1]
+        is_upper = upper >= lower
+        pairs = tf.reshape(tf.maximum(upper, lower), [-1, 2 * channels])
+        left, right = pairs[:, :channels], pairs[:, channels:]
+        is_left = left >= right
+        shape = [1, half_height, half_width, channels]
+
+        def gradient(upstream):
+            upstream = tf.reshape(upstream, [-1, channels])
+            nothing = tf.zeros_like(upstream)
+            parts = tf.where(is_left, upstream, nothing), tf.where(is_left, nothing, upstream)
+            by_pairs = tf.reshape(tf.concat(parts, 1), tf.shape(upper))
+            nothing = tf.zeros_like(by_pairs)
+            parts = tf.where(is_upper, by_pairs, nothing), tf.where(is_upper, nothing, by_pairs)
+            by_rows = tf.reshape(
+                tf.stack(parts, 1), [1, 2 * half_height, 2 * half_width, channels]
+            )
+            return tf.pad(by_rows, odd)
+
+        return tf.reshape(tf.maximum(left, right), shape), gradient
+
+    return pool(x)
 
 
 def _gram(features, weights=None):
@@ -437,28 +483,39 @@ def _gram(features, weights=None):
     )
 
 
-def _tap_gram(features, crop, weights=None):
-    """(features, the Gram sum of what `crop` leaves), where the features go on to the next layer.
+def _tap_sums(features, crop, weights=None):
+    """(features, the style's sums of what `crop` leaves), where the features go on to the next
+    layer. As `losses.layer_sums`.
 
-    What the Gram matrix adds to the features' gradient is computed only when the rest of that
-    gradient is there. Left to itself TensorFlow does it first, and holds all layers' at once: a
-    quarter of the memory of an evaluation.
+    The sums' part of the features' gradient is written out, as one product. And it is computed only
+    when the rest of that gradient is there: left to itself TensorFlow does it first, and holds all
+    layers' at once: a quarter of the memory of an evaluation.
     """
     import tensorflow as tf
 
     @tf.custom_gradient
     def tap(features):
-        def gradient(by_features, by_gram):
+        counted = crop(features)
+        total = losses.layer_sums(counted, style=False, weights=weights).total
+
+        def gradient(by_features, by_total, by_gram):
             with tf.control_dependencies([by_features]):
-                counted = tf.identity(features)
+                features_then = tf.identity(features)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(counted)
-                gram = _gram(crop(counted), weights)
-            return by_features + tape.gradient(gram, counted, output_gradients=by_gram)
+                tape.watch(features_then)
+                counted = crop(features_then)
+            flat = tf.reshape(counted, [-1, counted.shape[-1]])
+            slope = tf.matmul(flat, by_gram + tf.transpose(by_gram)) + by_total
+            slope = tf.reshape(slope, tf.shape(counted))
+            if weights is not None:
+                slope *= weights
+            return by_features + tape.gradient(counted, features_then, output_gradients=slope)
 
-        return (tf.identity(features), _gram(crop(features), weights)), gradient
+        return (tf.identity(features), total, _gram(counted, weights)), gradient
 
-    return tap(features)
+    features, total, gram = tap(features)
+    sums = losses.layer_sums(crop(features), style=False, weights=weights)
+    return features, sums._replace(total=total, gram=gram)
 
 
 def _louder(sums: losses.Sums, gain: float) -> losses.Sums:

@@ -457,9 +457,7 @@ def _pooled(x):
             by_pairs = tf.reshape(tf.concat(parts, 1), tf.shape(upper))
             nothing = tf.zeros_like(by_pairs)
             parts = tf.where(is_upper, by_pairs, nothing), tf.where(is_upper, nothing, by_pairs)
-            by_rows = tf.reshape(
-                tf.stack(parts, 1), [1, 2 * half_height, 2 * half_width, channels]
-            )
+            by_rows = tf.reshape(tf.stack(parts, 1), [1, 2 * half_height, 2 * half_width, channels])
             return tf.pad(by_rows, odd)
 
         return tf.reshape(tf.maximum(left, right), shape), gradient

@@ -161,6 +161,7 @@ class _Features:
         )
         self.structure = structure
         self.parts = backbones.segments(network, structure.layers)
+        self._backwards: dict[str, Any] = {}
         self.readouts = backbones.readouts(structure.backbone)
         self.widths = {layer: network.output[layer].shape[-1] for layer in structure.layers}
 
@@ -173,7 +174,7 @@ class _Features:
         x, style, content = picture, {}, {}
         photo = dict(zip(self.structure.content_layers, contents, strict=True))
         for layer, part in self.parts.items():
-            x = _through(part, x)
+            x = _through(part, x, self._backwards)
             crop = _cropping(inner, backbones.stride(layer))
             if layer in photo:
                 content[layer] = self._content_sums(self._read(crop(x), layer), photo[layer])
@@ -212,7 +213,7 @@ class _Features:
         """(layer, its features where they count), layer by layer."""
         x = picture
         for layer, part in self.parts.items():
-            x = _through(part, x)
+            x = _through(part, x, self._backwards)
             yield layer, _cropping(inner, backbones.stride(layer))(x)
 
     def _read(self, features, layer: str):
@@ -384,8 +385,10 @@ def _cropping(inner, stride: int) -> Callable[[Any], Any]:
     return lambda features: features[:, top:bottom, left:right]
 
 
-def _through(part, x):
+def _through(part, x, backwards: dict[str, Any]):
     """The features that a segment of the network, a chain of layers, makes of (1, H, W, C).
+
+    backwards: kept here by layer, the kernels of the gradients.
 
     Without oneDNN, convolutions and poolings have gradients of our own; TensorFlow's are slow, and
     first write the nine neighbours of every position side by side: at 1024 px a third of the
@@ -394,7 +397,7 @@ def _through(part, x):
     own = models.device().kind == "CPU" and not models.onednn()
     for layer in part.layers[1:]:
         if own and isinstance(layer, keras.layers.Conv2D):
-            x = _convolved(layer, x)
+            x = _convolved(layer, x, backwards)
         elif own and isinstance(layer, keras.layers.MaxPooling2D):
             x = _pooled(x)
         else:
@@ -402,7 +405,7 @@ def _through(part, x):
     return x
 
 
-def _convolved(layer: keras.layers.Conv2D, x):
+def _convolved(layer: keras.layers.Conv2D, x, backwards: dict[str, Any]):
     """`layer(x)`, a 3x3 convolution and a relu; its gradient is a convolution too."""
     import tensorflow as tf
 
@@ -411,7 +414,8 @@ def _convolved(layer: keras.layers.Conv2D, x):
     around = [[0, 0], [border, border], [border, border], [0, 0]]
     with tf.init_scope():  # once and not in each evaluation
         kernel, bias = (tf.convert_to_tensor(part) for part in (layer.kernel, layer.bias))
-        backwards = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
+        if layer.name not in backwards:
+            backwards[layer.name] = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
 
     @tf.custom_gradient
     def convolve(x):
@@ -419,7 +423,7 @@ def _convolved(layer: keras.layers.Conv2D, x):
 
         def gradient(upstream):
             upstream = tf.raw_ops.ReluGrad(gradients=upstream, features=found)
-            return tf.nn.conv2d(upstream, backwards, 1, around)
+            return tf.nn.conv2d(upstream, backwards[layer.name], 1, around)
 
         return found, gradient
 

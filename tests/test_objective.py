@@ -343,7 +343,7 @@ def test_the_written_gradient_is_that_of_the_layers(backbone, tiny_backbone, pic
         monkeypatch.setattr(models, "onednn", lambda: onednn)
         with tf.GradientTape() as tape:
             tape.watch(image)
-            features = objective._through(part, image)
+            features = objective._through(part, image, {})
         return features.numpy(), tape.gradient(features, image, upstream).numpy()
 
     features, gradient = found(onednn=False)

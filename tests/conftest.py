@@ -1,5 +1,6 @@
 """Small pictures, and a tiny feature network that keeps the suite offline and short."""
 
+import functools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -89,3 +90,12 @@ def float32_policy() -> Iterator[None]:
     """Puts back the global precision, which a training in bfloat16 changes."""
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def untraced(monkeypatch) -> None:
+    """Trainings take their steps without a graph, which for a few steps costs more than they."""
+    compile_model = keras.Model.compile
+    monkeypatch.setattr(
+        keras.Model, "compile", functools.partialmethod(compile_model, run_eagerly=True)
+    )

@@ -818,6 +818,7 @@ def test_train_adain_lowers_its_objective_and_writes_what_fast_mode_loads(
     assert np.isfinite(painted).all()
 
 
+@pytest.mark.usefixtures("untraced")
 def test_train_adain_resumes_with_other_crops_batches_and_precision(
     tmp_path, pictures, teacher, small_networks
 ):
@@ -838,6 +839,7 @@ def test_train_adain_resumes_with_other_crops_batches_and_precision(
         )
 
 
+@pytest.mark.usefixtures("untraced")
 def test_train_adain_may_show_its_teacher_a_part_of_each_batch(
     tmp_path, pictures, teacher, small_networks
 ):
@@ -846,6 +848,7 @@ def test_train_adain_may_show_its_teacher_a_part_of_each_batch(
     assert steps_done(tmp_path / "run") == 1
 
 
+@pytest.mark.usefixtures("untraced")
 def test_train_adain_may_draw_new_crops_in_every_step(tmp_path, pictures, teacher, small_networks):
     options, output = run_options(tmp_path / "run", steps=3), tmp_path / "adain.weights.h5"
     train_adain.train(*pictures, [teacher], output, options, shown=1, crops=0)

@@ -112,6 +112,7 @@ def test_training_lowers_the_loss_and_shows_what_it_does(tmp_path, wave, photos,
     assert "nst-demo stylize PHOTO -o OUT.png --network out" in told
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_run_in_parts_ends_where_an_uninterrupted_one_does(tmp_path, wave, photos):
     """Stopped after each step by its time: the checkpoint holds all that counts."""
     parts, whole = tmp_path / "parts", tmp_path / "whole"
@@ -155,6 +156,7 @@ def test_by_time_the_rate_falls_as_the_minutes_go(tmp_path, wave, photos, monkey
     assert (tmp_path / "out.weights.h5").read_bytes() == before
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path, wave, photos):
     """Killed for good, in the middle of a step or of writing a file."""
     script = tmp_path / "kill.py"
@@ -190,6 +192,7 @@ t.train(Path({str(tmp_path)!r}), Path({str(wave)!r}), Path({str(photos)!r}),
     assert not [f for f in tmp_path.rglob(".part-*")]
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_checkpoint_of_another_style_is_refused_and_kept(tmp_path, wave, photos, style_file):
     output = train(tmp_path, wave, photos, steps=2)
     kept = {f: f.read_bytes() for f in (output, tmp_path / "run" / "checkpoint.npz")}
@@ -214,6 +217,7 @@ def test_it_is_the_picture_that_a_checkpoint_is_of(wave, tmp_path):
         loop.check_subject(path, "", one)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_checkpoint_of_another_network_is_refused(tmp_path, wave, photos, monkeypatch):
     train(tmp_path, wave, photos, steps=1)
     (tmp_path / "out.weights.h5").unlink()
@@ -231,6 +235,7 @@ def test_an_output_with_other_weights_is_refused_and_kept(tmp_path, wave, photos
     assert output.read_bytes() == before
 
 
+@pytest.mark.usefixtures("untraced")
 def test_another_style_can_be_begun_with(tmp_path, wave, photos, style_file):
     first = train(tmp_path / "a", wave, photos, steps=5)
     output = tmp_path / "b.weights.h5"
@@ -256,6 +261,7 @@ def weights_in(file: Path) -> list[np.ndarray]:
     return network.get_weights()
 
 
+@pytest.mark.usefixtures("untraced")
 def test_without_a_checkpoint_it_goes_on_from_the_output(tmp_path, wave, photos):
     """But not where it is to begin again."""
     output = train(tmp_path, wave, photos, steps=5)
@@ -324,6 +330,7 @@ def test_a_style_can_be_trained_by_chens_loss(tmp_path, wave, photos, capsys):
     assert "backbone of the loss chen is 'a.npz'; choose one of" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("untraced")
 def test_broken_photos_are_skipped_and_counted(tmp_path, wave, photos, capsys):
     for number in range(3):
         (photos / f"broken{number}.jpg").write_bytes(b"\xff\xd8 no picture")
@@ -347,6 +354,7 @@ def test_a_folder_without_photos_or_a_style_that_is_none_is_one_sentence(tmp_pat
     assert not (tmp_path / "out.weights.h5").exists()
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_full_disk_is_one_sentence_and_keeps_the_earlier_files(
     tmp_path, wave, photos, monkeypatch
 ):
@@ -375,6 +383,7 @@ def test_a_training_without_length_is_refused(tmp_path, values, words):
         run_options(tmp_path, **values)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_bfloat16_trains_the_same_network(tmp_path, wave, photos):
     output = train(tmp_path, wave, photos, steps=3, mixed_precision=True)
     assert keras.config.dtype_policy().name == "float32"
@@ -384,6 +393,7 @@ def test_bfloat16_trains_the_same_network(tmp_path, wave, photos):
     assert all(np.isfinite(ops.convert_to_numpy(w)).all() for w in network.weights)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_command_trains_a_style_that_can_be_used(
     tmp_path, wave, photos, photo_file, monkeypatch, capsys
 ):

@@ -495,11 +495,10 @@ def _tap_sums(features, crop, weights=None):
     """
     import tensorflow as tf
 
+    sums = losses.layer_sums(crop(features), style=False, weights=weights)
+
     @tf.custom_gradient
     def tap(features):
-        counted = crop(features)
-        total = losses.layer_sums(counted, style=False, weights=weights).total
-
         def gradient(by_features, by_total, by_gram):
             with tf.control_dependencies([by_features]):
                 features_then = tf.identity(features)
@@ -513,10 +512,10 @@ def _tap_sums(features, crop, weights=None):
                 slope *= weights
             return by_features + tape.gradient(counted, features_then, output_gradients=slope)
 
-        return (tf.identity(features), total, _gram(counted, weights)), gradient
+        gram = _gram(crop(features), weights)
+        return (tf.identity(features), tf.identity(sums.total), gram), gradient
 
     features, total, gram = tap(features)
-    sums = losses.layer_sums(crop(features), style=False, weights=weights)
     return features, sums._replace(total=total, gram=gram)
 
 

@@ -42,7 +42,7 @@ def test_pages_go_back_only_when_told_to(before, after, least, most):
 
 
 POOLS = """
-import ctypes, re, threading
+import ctypes, threading
 from nst_demo import memory
 
 def work():

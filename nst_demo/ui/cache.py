@@ -14,7 +14,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Set
+from collections.abc import AsyncIterator, Callable, Set
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,22 @@ def sweep(folder: Path, max_age: float, kept: Set[Path] = frozenset()) -> None:
 
 
 @contextlib.asynccontextmanager
+async def repeated(every: float, work: Callable[[], Any]) -> AsyncIterator[None]:
+    """Does `work` in a thread every so many seconds, while this context lasts."""
+
+    async def again_and_again() -> None:
+        while True:
+            await asyncio.sleep(every)
+            await asyncio.to_thread(work)
+
+    task = asyncio.create_task(again_and_again())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+@contextlib.asynccontextmanager
 async def swept(_app: Any) -> AsyncIterator[None]:
     """The `lifespan` of the server: sweeps while it runs, and spares what the page itself shows,
     which is there before the first visitor."""
@@ -122,14 +138,9 @@ async def swept(_app: Any) -> AsyncIterator[None]:
         return
     kept = frozenset({folder / _LOCK, *folder.iterdir(), *(folder / "cache").rglob("*")})
 
-    async def work() -> None:
-        while True:
-            await asyncio.sleep(SWEEP_EVERY)
-            (folder / _LOCK).touch()
-            await asyncio.to_thread(sweep, folder, MAX_AGE - SWEEP_EVERY, kept)
+    def work() -> None:
+        (folder / _LOCK).touch()
+        sweep(folder, MAX_AGE - SWEEP_EVERY, kept)
 
-    task = asyncio.create_task(work())
-    try:
+    async with repeated(SWEEP_EVERY, work):
         yield
-    finally:
-        task.cancel()

@@ -280,18 +280,8 @@ def prepare() -> None:
 @contextlib.asynccontextmanager
 async def _tended(app: Any) -> AsyncIterator[None]:
     """The `lifespan` of the server: neither its files nor its memory pile up."""
-
-    async def work() -> None:
-        while True:
-            await asyncio.sleep(RETURN_EVERY)
-            await asyncio.to_thread(memory.return_freed)
-
-    async with cache.swept(app):
-        task = asyncio.create_task(work())
-        try:
-            yield
-        finally:
-            task.cancel()
+    async with cache.swept(app), cache.repeated(RETURN_EVERY, memory.return_freed):
+        yield
 
 
 def queue_options() -> dict[str, Any]:

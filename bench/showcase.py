@@ -23,7 +23,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     default = Path(__file__).parents[1] / "docs" / "showcase.webp"
     parser.add_argument("output", type=Path, nargs="?", default=default)
-    parser.add_argument("--iterations", type=int, default=150)
     arguments = parser.parse_args()
     arguments.output.parent.mkdir(exist_ok=True)
     styles = [images.open_picture(EXAMPLES / f"styles/{name}.webp").rgb for name in STYLES]
@@ -33,10 +32,7 @@ def main() -> None:
         photo = images.open_picture(EXAMPLES / f"photos/{name}.jpg").rgb
         fast = [cell(nst_demo.stylize(photo, style)) for style in styles]
         rows.append([cell(photo), *fast])
-        slow = (
-            nst_demo.stylize(photo, style, method="gatys", iterations=arguments.iterations)
-            for style in styles
-        )
+        slow = (nst_demo.stylize(photo, style, method="gatys") for style in styles)
         rows.append([white, *map(cell, slow)])
     sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows])
     images.save_image(arguments.output, images.fit(sheet, 1680))

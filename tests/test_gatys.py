@@ -25,6 +25,7 @@ PLAIN = replace(
     variation_loss="squares",
     optimizer="lbfgs",
     scales=((1.0, 1.0),),
+    coarsest=64,
 )
 """The default recipe as these tests take it, whatever it is tuned to."""
 

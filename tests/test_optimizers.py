@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from nst_demo import optimizers
+from nst_demo import optimizers, wavelets
 
 
 def rosenbrock(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -128,6 +128,49 @@ def test_lbfgs_gives_up_when_the_gradient_points_uphill():
     evaluations = run(optimizers.lbfgs(lying, np.ones(3, "float32")), 1000)
     assert len(evaluations) < 1000
     assert best(evaluations).loss == 3
+
+
+def by_bands(target: np.ndarray, curvatures: np.ndarray):
+    """Quadratic around `target`, each band of wavelets and each colour with a curvature of its own.
+
+    As with pictures, it also differs from place to place.
+    """
+    curvature = np.random.default_rng(1).uniform(0.5, 2, np.moveaxis(target, 2, 0).shape)
+    curvature = curvature.astype("float32")
+    for band, of_colors in zip(wavelets.bands(curvature), curvatures, strict=True):
+        band *= of_colors[:, None, None]
+
+    def evaluate(x):
+        off = wavelets.analysed(x - target)
+        return float(np.vdot(off, curvature * off)), 2 * wavelets.synthesised(curvature * off)
+
+    return evaluate
+
+
+def test_a_scale_for_each_wavelet_saves_most_evaluations():
+    rng = np.random.default_rng(0)
+    target = rng.uniform(size=(40, 56, 3)).astype("float32")
+    evaluate = by_bands(target, np.geomspace(1, 1e4, 48).reshape(16, 3)[rng.permutation(16)])
+    start = np.full_like(target, 0.5)
+    goal = 1e-4 * evaluate(start)[0]
+    secant, scaled = (
+        next(
+            number
+            for number, found in enumerate(optimizers.lbfgs(evaluate, start, scaling=scaling))
+            if found.loss < goal
+        )
+        for scaling in ("secant", "wavelets")
+    )
+    assert scaled < 0.4 * secant
+
+
+def test_scaled_steps_are_no_longer_than_allowed():
+    target = np.full((8, 8, 3), 30, "float32")
+    evaluate = by_bands(target, np.ones((16, 3)))
+    found = optimizers.lbfgs(evaluate, 0 * target, max_step=0.5, scaling="wavelets")
+    evaluations = run(found, 30)
+    steps = [np.abs(b.x - a.x).max() for a, b in itertools.pairwise(evaluations)]
+    assert 0.4 < max(steps) <= 0.5 * (1 + 1e-5)
 
 
 def kinked(x):

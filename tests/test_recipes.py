@@ -284,6 +284,18 @@ def test_only_who_published_it_clips_after_each_step(name, clips):
         np.testing.assert_array_equal(second, [0, 1])
 
 
+def test_baroni_takes_the_textbooks_l_bfgs():
+    """Of the others' only the picture counts, so theirs may be ours."""
+    start = np.linspace(0, 1, 12, dtype="float32").reshape(2, 2, 3)
+
+    def evaluate(x):
+        return float(np.sum(x**4)), 4 * x**3
+
+    textbook = itertools.islice(optimizers.lbfgs(evaluate, start, scaling="secant"), 9)
+    np.testing.assert_array_equal(steps("baroni", evaluate, start, 9), [e.x for e in textbook])
+    assert recipes.named("default").scaling == "wavelets"
+
+
 def test_a_later_part_of_a_run_goes_on_in_the_schedule():
     recipe = recipes.named("keras")
     slope = np.ones(1, "float32")
@@ -294,22 +306,23 @@ def test_a_later_part_of_a_run_goes_on_in_the_schedule():
 
 @pytest.mark.parametrize("name", ["keras", "default"])
 def test_steps_may_be_cut(name):
-    slope = np.array([3.0, -1.0], "float32")
-    recipe, start = recipes.named(name), np.full(2, 0.5, "float32")
+    slope = np.array([[[3.0, -1.0, 2.0]]], "float32")
+    recipe, start = recipes.named(name), np.full((1, 1, 3), 0.5, "float32")
+
+    def evaluate(x):
+        return float(np.vdot(x, slope)), slope
+
     whole, cut = (
-        next(
-            itertools.islice(
-                optimizers.minimise(lambda x: (float(x @ slope), slope), start, recipe, cut=c), 1, 2
-            )
-        )
+        next(itertools.islice(optimizers.minimise(evaluate, start, recipe, cut=c), 1, 2))
         for c in (1.0, 0.1)
     )
     np.testing.assert_allclose(cut.x - start, 0.1 * (whole.x - start), atol=1e-6)
 
 
 def test_the_default_starts_l_bfgs():
+    start = np.ones((2, 2, 3), "float32")
     found = optimizers.minimise(
-        lambda x: (float(x @ x), 2 * x), np.ones(4, "float32"), recipes.named("default")
+        lambda x: (float(np.vdot(x, x)), 2 * x), start, recipes.named("default")
     )
     assert min(evaluation.loss for evaluation in itertools.islice(found, 20)) < 1e-6
 

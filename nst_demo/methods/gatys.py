@@ -14,9 +14,10 @@ so that one set of weights suits every photo, style and backbone:
   otherwise.
 - It adds total variation, and a penalty on values outside [0, 1]: those are cut off in the end,
   and without it a bright sky drifts beyond white, where nothing is painted any more.
-- It may work coarse to fine (`Recipe.scales`; Gatys et al., arXiv 1611.07865, §5): each scale
-  starts from the last one's picture, with the detail that the run began with, and takes the
-  style's statistics at its own size.
+- L-BFGS gives each wavelet of the picture a step size of its own (`optimizers.lbfgs`).
+- A large picture is done coarse to fine (`Recipe.scales`; Gatys et al., arXiv 1611.07865, §5):
+  each scale starts from the last one's picture, with the detail that the run began with, and takes
+  the style's statistics at its own size.
 
 For all recipes: masks are guidance channels (1611.07865, §4), strength moves the style targets
 towards the photo's own statistics, and a picture that needs more memory than there is is evaluated
@@ -44,7 +45,6 @@ from nst_demo.steps import Step
 
 MAX_SIZE = 4096  # px
 PREVIEW_EVERY = 5  # evaluations
-COARSEST = 64  # px of the short side: coarser scales are left out
 LARGEST_STYLE_SCALE = 4.0
 NOISE = 0.25  # around grey, where a recipe starts from noise and does not say how much
 ADAM_RATE = 0.02  # of the [0, 1] range, where adam takes the place of a recipe's own optimiser
@@ -409,7 +409,7 @@ def _plan(height: int, width: int, options: Options) -> tuple[list[Scale], list[
     kept = [
         (fraction, share)
         for fraction, share in settings.scales[:-1]
-        if fraction * min(height, width) >= COARSEST
+        if fraction * min(height, width) >= settings.coarsest
     ] + [settings.scales[-1]]
     shares = np.array([share for _, share in kept]) / sum(share for _, share in kept)
     ends = [round(settings.iterations * done) for done in accumulate(map(float, shares))]

@@ -134,7 +134,8 @@ def reach(photo: np.ndarray, style: np.ndarray, options: gatys.Options) -> dict[
     started = time.perf_counter()
     seconds, least = dict.fromkeys(runs, float("inf")), np.inf
     iterations = options.settings.iterations
-    for step in nst_demo.iterate(photo, style, iterations=iterations, size=REACH_SIZE):
+    run = nst_demo.iterate(photo, style, iterations=iterations, size=REACH_SIZE, save_every=1)
+    for step in run:
         if step.image.shape == photo.shape:
             least = min(least, step.losses["total"])
             for name, (loss, _) in runs.items():

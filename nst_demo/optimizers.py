@@ -145,7 +145,8 @@ def lbfgs(
     analysed, synthesised = (
         (wavelets.analysed, wavelets.synthesised) if in_wavelets else (_unchanged, _unchanged)
     )
-    x = start.astype(np.float32)
+    x = start.astype(np.float32, copy=False)  # nothing is written to
+    del start
     loss, gradient = evaluate(x)
     yield Evaluation(x, loss, gradient)
     gradient = analysed(gradient)  # from here on coefficients, as are the Hessian's pairs

@@ -51,8 +51,8 @@ ADAM_RATE = 0.02  # of the [0, 1] range, where adam takes the place of a recipe'
 STEP_CUTS = (1.0, 0.1, 1e-2, 1e-3, 1e-4)  # of the step size: the next one where a run diverges
 DIVERGED = 1e3  # times the loss at the start
 ROUNDING = 1e-4  # how far outside [0, 1] arithmetic may have put a mask's values
-PAIRS = (5, 10)  # least and most steps that L-BFGS remembers
-PAIR_BYTES = 160e6  # that they may take: ten of 816 x 816 px, six of 1024 x 1024
+PAIRS = (4, 10)  # least and most steps that L-BFGS remembers
+PAIR_BYTES = 105e6  # that they may take: ten of 661 x 661 px, four of 1024 x 1024
 
 
 @dataclass(frozen=True)
@@ -453,12 +453,14 @@ def _pairs(values: int) -> int:
 
 
 class _Search:
-    """The optimisation at one scale: iterates over evaluations, keeps the best, mends divergence.
+    """The optimisation at one scale: each iteration is an evaluation; keeps the best, mends
+    divergence. No picture but the best outlives its evaluation.
 
     Attributes:
         first: the iteration of its first evaluation.
         first_loss: of the first evaluation.
         best: where the loss was lowest; None where not even the first is a number.
+        improved: whether that was the last one.
         at_minimum: whether it ended because nothing lowers the loss any more.
     """
 
@@ -471,39 +473,46 @@ class _Search:
         notes: list[str],
     ):
         """`notes`: what happens is told there."""
-        self.evaluate, self.start, self.settings = evaluate, start, settings
+        self.evaluate, self.settings = evaluate, settings
         self.first, self.notes = first, notes
         self.first_loss, self.least = math.nan, math.inf
-        self.best: np.ndarray | None = None
-        self.at_minimum = False
+        self.best: np.ndarray | None = start
+        self.improved = self.at_minimum = False
 
-    def __iter__(self) -> Iterator[optimizers.Evaluation]:
+    def __iter__(self) -> Iterator[None]:
         done = self.first
         for cut in STEP_CUTS:
             if cut == STEP_CUTS[1]:
                 self.notes.append("the step size was cut")
-            start = self.start if self.best is None else self.best
-            evaluations = optimizers.minimise(
-                self.evaluate, start, self.settings, first=done, cut=cut, memory=_pairs(start.size)
-            )
-            last = next(evaluations) if cut < 1 else None  # the best once more
-            for last in evaluations:
-                self._keep(last, first=done == self.first)
-                yield last
+            evaluations, diverged = self._evaluations(done, cut), False
+            if cut < 1:  # the best once more
+                diverged = self._diverged(next(evaluations))
+            for evaluation in evaluations:
+                self._keep(evaluation, first=done == self.first)
+                diverged = self._diverged(evaluation)
+                del evaluation
+                yield
                 done += 1
                 if self.best is None:
                     return
-                if self.settings.optimizer != "lbfgs" and self._diverged(last):
+                if self.settings.optimizer != "lbfgs" and diverged:
                     break
-            if last is not None and not self._diverged(last):
+            if not diverged:
                 self.at_minimum = True
                 return
         self.notes.append("the loss went on growing, so this is the best picture met")
 
+    def _evaluations(self, done: int, cut: float) -> Iterator[optimizers.Evaluation]:
+        start: Any = self.best
+        return optimizers.minimise(
+            self.evaluate, start, self.settings, first=done, cut=cut, memory=_pairs(start.size)
+        )
+
     def _keep(self, evaluation: optimizers.Evaluation, first: bool) -> None:
         if first:
-            self.first_loss = evaluation.loss
-        if evaluation.loss < self.least:
+            self.first_loss, self.best = evaluation.loss, None
+        self.improved = evaluation.loss < self.least
+        if self.improved:
             self.best, self.least = evaluation.x, evaluation.loss
 
     def _diverged(self, last: optimizers.Evaluation) -> bool:
@@ -674,7 +683,7 @@ def iterate(
         detail = begun if index else None
         search = _begin(content, styles, masks, options, scale, image, detail, iteration + 1, notes)
         resumed = time.perf_counter()
-        for evaluation in search:
+        for _ in search:
             iteration += 1
             if search.best is None:
                 break
@@ -684,8 +693,8 @@ def iterate(
                 clock.evaluated(iteration)
                 seconds = time.perf_counter() - resumed
                 models.pace.record(_pace_key(settings, scale), scale.pixels, seconds)
-            if search.best is evaluation.x:
-                image, parts = evaluation.x, search.evaluate.losses()
+            if search.improved:
+                image, parts = search.best, search.evaluate.losses()
 
             ends = clock.spent() or iteration >= scale.until
             saved = save_every is not None and iteration % save_every == 0

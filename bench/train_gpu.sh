@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the packaged networks on a GPU with JAX: `lite`, then the AdaIN network on the same loss
-# features, then a feed-forward network for each style given. For a box
-# without internet and without TensorFlow that has jax with its CUDA plug-in.
+# features, then a feed-forward network for each style given, all of these beside each other. For a
+# box without internet and without TensorFlow that has jax with its CUDA plug-in.
 #
 #   bench/train_gpu.sh --data DIR --teachers "A.npz B.npz" --out DIR --minutes "10 15 0" \
 #       [--wheels DIR] [--start DIR] [--resume DIR] [--work DIR] [--styles "A.jpg B.jpg"]
@@ -36,6 +36,7 @@ LITE_STEPS=${LITE_STEPS-40000}
 ADAIN_STEPS=${ADAIN_STEPS-60000}
 STYLE_STEPS=${STYLE_STEPS-8000}
 LITE_FLAGS=${LITE_FLAGS:-} # passed on, such as --seed 1
+STYLE_FLAGS=${STYLE_FLAGS:---shown $((BATCH / 4))}
 # VGG19 itself costs more than all else; new crops, since a GPU looks faster than a disk reads.
 ADAIN_FLAGS=${ADAIN_FLAGS:---shown $((BATCH / 2)) --crops 0}
 PART=15000000 # bytes of a part of state.tar
@@ -140,7 +141,22 @@ train train-lite lite "$lite_minutes" "$LITE_STEPS" --teacher --styles "$data/st
 # shellcheck disable=SC2086
 train train-adain adain "$adain_minutes" "$ADAIN_STEPS" --loss-network --styles "$data/style" \
     $ADAIN_FLAGS
+# One such network fills a small part of a GPU. The first compiles what the others then find.
+export XLA_PYTHON_CLIENT_PREALLOCATE=false
+trainings=()
 for style in "${styles[@]}"; do
-    train train-style "$(basename "${style%.*}")" "$style_minutes" "$STYLE_STEPS" --loss-network \
-        "$style"
+    name=$(basename "${style%.*}")
+    # shellcheck disable=SC2086
+    train train-style "$name" "$style_minutes" "$STYLE_STEPS" --loss-network "$style" \
+        $STYLE_FLAGS >"$work/$name.log" 2>&1 &
+    trainings+=("$!")
+    while [ ${#trainings[@]} = 1 ] && kill -0 "$!" 2>/dev/null &&
+        ! grep -q '^step' "$work/$name.log"; do sleep 1; done
 done
+failed=0
+for training in "${trainings[@]}"; do wait "$training" || failed=1; done
+for style in "${styles[@]}"; do
+    name=$(basename "${style%.*}")
+    echo "== $name" && grep -v '^[IWE][0-9]' "$work/$name.log" | tail -n 3
+done
+exit $failed

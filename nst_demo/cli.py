@@ -592,7 +592,10 @@ def _add_train_style(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="length in batches instead; minutes then stop it")
     parser.add_argument("--batch", type=int, help="crops a step")
     parser.add_argument("--crop", type=int, help="side of a crop in px")
-    parser.add_argument("--learning-rate", type=float, help="of Adam, at the start")
+    parser.add_argument("--learning-rate", type=float, help="at the start")
+    parser.add_argument(
+        "--shown", type=int, help="pictures of a batch that the first loss network sees (all)"
+    )
     parser.add_argument("--seed", type=int)
     parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
     parser.add_argument("--run", dest="folder", type=Path, help="checkpoint folder (NAME.run)")
@@ -707,4 +710,5 @@ def _train_style(parsed: argparse.Namespace) -> None:
             start=parsed.start,
             fresh=parsed.fresh,
             loss=parsed.loss,
+            shown=parsed.shown,
         )

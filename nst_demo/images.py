@@ -233,16 +233,6 @@ def fit_short(image: np.ndarray, size: int) -> np.ndarray:
     return image if scale >= 1 else resize(image, round(height * scale), round(width * scale))
 
 
-def crop_resized(pixels: np.ndarray, box: tuple[int, int, int, int], side: int) -> np.ndarray:
-    """The window (top, left, height, width) of uint8 (H, W, 3), resampled to (side, side, 3).
-
-    Bilinear with antialiasing, in 8 bits: what training needs thousands of times a minute.
-    """
-    top, left, height, width = box
-    window = Image.fromarray(pixels[top : top + height, left : left + width])
-    return np.asarray(window.resize((side, side), Image.Resampling.BILINEAR))
-
-
 def caption(text: str, height: int, width: int) -> np.ndarray:
     """A line of text in the middle of white paper: float32 (height, width, 3) in [0, 1].
 

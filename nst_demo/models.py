@@ -200,11 +200,15 @@ def on_device() -> Iterator[None]:
 def free_memory() -> int | None:
     """Bytes that the device has free: of the GPU where there is one, else of the machine.
 
-    On a machine the lesser of what the system can give without swapping and what is left below
-    the limit of the process' control group (a container's). None where neither can be told.
+    None where neither can be told.
     """
-    if device().kind == "GPU":
-        return _free_on_gpu()
+    return _free_on_gpu() if device().kind == "GPU" else free_on_machine()
+
+
+def free_on_machine() -> int | None:
+    """The lesser of what the system can give without swapping and what is left below the limit of
+    the process' control group (a container's). None where neither can be told.
+    """
     known = [free for free in (_available(), _below_cgroup_limit()) if free is not None]
     return min(known, default=None)
 

@@ -1,5 +1,6 @@
 """The published AdaIN: its decoder, eq. 8 and 12 to 15, training, use of what was trained."""
 
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -108,7 +109,9 @@ def test_training_vgg19_lowers_both_losses_and_changes_the_decoder_alone(
     def losses_now() -> dict[str, float]:
         decoder.load_weights(output)
         folders = [training.data.PictureFolder(folder, 64) for folder in pictures]
-        ((content, style),) = training.data.CropBatches(folders, 64, 4, 50, 51, 0)[0]
+        cutters = [partial(folder.crop, side=64) for folder in folders]
+        (pairs,) = training.data.CropBatches(cutters, 4, 50, 51, 0)[0]
+        content, style = map(training.data.in_unit_range, pairs)
         parts = adain_published.objective(decoder, make("vgg19"), content, style)
         return {part: float(value) for part, value in parts.items()}
 

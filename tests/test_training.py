@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -84,7 +85,7 @@ def test_unusable_files_are_skipped_and_counted_once(mixed_folder, capsys):
     folder = data.PictureFolder(mixed_folder, 64)
     assert len(folder.files) == 9  # the hidden one is not looked at
     for _ in range(2):
-        usable = {folder.files[i].name for i in range(9) if folder.pixels(i) is not None}
+        usable = {folder.files[i].name for i in range(9) if folder.picture(i) is not None}
         assert usable == {"colour.jpg", "grey.png", "transparent.webp", "sixteen bits.png"}
         assert folder.skipped == 5
     assert capsys.readouterr().out == (
@@ -109,7 +110,7 @@ def test_nothing_is_said_of_a_folder_of_pictures(pictures, capsys):
 
 
 def test_reading_ahead_ends_where_memory_does(pictures, monkeypatch):
-    monkeypatch.setattr(data, "CACHE_BYTES", 80 * 96 * 3)
+    monkeypatch.setattr(models, "free_on_machine", lambda: 6 * 80 * 96 * 4)
     folder = data.PictureFolder(pictures[0], 64)
     folder._read_all()
     assert (list(folder._cache), folder._tried) == ([0], {0, 1})
@@ -117,11 +118,11 @@ def test_reading_ahead_ends_where_memory_does(pictures, monkeypatch):
 
 def test_every_kind_becomes_three_channels_of_8_bits(mixed_folder):
     folder = data.PictureFolder(mixed_folder, 64)
-    found = {file.name: folder.pixels(i) for i, file in enumerate(folder.files)}
-    assert {p.shape[2] for p in found.values() if p is not None} == {3}
-    assert {p.dtype for p in found.values() if p is not None} == {np.dtype("uint8")}
-    np.testing.assert_array_equal(found["grey.png"][..., 1], noise(1, 80, 100))
-    np.testing.assert_array_equal(found["sixteen bits.png"][..., 2], noise(3, 70, 70))
+    found = {file.name: folder.picture(i) for i, file in enumerate(folder.files)}
+    assert {p.mode for p in found.values() if p is not None} == {"RGB"}
+    grey, deep = (np.asarray(found[name]) for name in ("grey.png", "sixteen bits.png"))
+    np.testing.assert_array_equal(grey[..., 1], noise(1, 80, 100))
+    np.testing.assert_array_equal(deep[..., 2], noise(3, 70, 70))
 
 
 def test_crops_are_windows_of_the_pictures(tmp_path):
@@ -144,12 +145,12 @@ def test_pictures_are_decoded_once_while_they_fit_and_again_when_not(pictures, m
     monkeypatch.setattr(
         data.PictureFolder, "_decode", lambda self, i: decoded.append(i) or decode(self, i)
     )
-    for room, times in ((1 << 30, 1), (0, 3)):
-        monkeypatch.setattr(data, "CACHE_BYTES", room)
+    for room, times in ((1 << 30, 1), (1, 3)):
+        monkeypatch.setattr(models, "free_on_machine", lambda room=room: room)
         decoded.clear()
         folder = data.PictureFolder(pictures[0], 64)
         for _ in range(3):
-            folder.pixels(0)
+            folder.picture(0)
         assert decoded == [0] * times
 
 
@@ -168,16 +169,20 @@ def test_a_folder_without_pictures_is_refused(tmp_path, files, words):
 
 
 def batches(folders, first: int, last: int, seed: int = 0) -> data.CropBatches:
-    return data.CropBatches([data.PictureFolder(f, 64) for f in folders], 64, 2, first, last, seed)
+    cutters = [partial(data.PictureFolder(f, 64).crop, side=64) for f in folders]
+    return data.CropBatches(cutters, 2, first, last, seed)
 
 
-def test_a_batch_is_a_crop_of_each_folder_in_the_unit_range(pictures):
+def test_a_batch_has_crops_of_each_folder(pictures):
     ((content, style),) = batches(pictures, 0, 5)[3]
     for crops in (content, style):
         assert crops.shape == (2, 64, 64, 3)
-        assert crops.dtype == np.float32
-        assert 0 <= crops.min() < crops.max() <= 1
+        assert crops.dtype == np.uint8
+        in_unit = numpy(data.in_unit_range(crops))
+        np.testing.assert_allclose(in_unit, crops / 255, rtol=1e-6)
     assert not np.array_equal(content, style)
+    (alone,) = batches(pictures[:1], 0, 5)[3]
+    assert alone.shape == (2, 64, 64, 3)
 
 
 def test_the_batch_of_a_step_does_not_depend_on_where_the_run_began(pictures):
@@ -795,7 +800,7 @@ def test_train_adain_lowers_its_objective_and_writes_what_fast_mode_loads(
         network.build()
         if output.exists():
             network.load_weights(output)
-        ((content, style),) = batches(pictures, 100, 101)[0]
+        content, style = map(data.in_unit_range, batches(pictures, 100, 101)[0][0])
         loss_network = teachers.Teacher([teacher], backbones.STYLE_LAYERS)
         structure = adain.content_targets(loss_network, content)
         statistics = {k: losses.statistics(v) for k, v in loss_network(style).items()}
@@ -1088,6 +1093,21 @@ def test_crops_may_be_closer_than_the_picture_is_large(tmp_path):
     assert min(spans) < 40
     assert max(spans) > 56
     assert {int(np.ptp(folder.crop(rng, 64))) for _ in range(5)} == {63}
+
+
+def test_as_many_crops_are_sharpened_as_asked(tmp_path):
+    """At an edge a sharpened crop goes beyond the picture's own brightest and darkest."""
+    edge = np.full((64, 64, 3), 60, "uint8")
+    edge[:, 32:] = 200
+    Image.fromarray(edge).save(tmp_path / "edge.png")
+    folder, rng = data.PictureFolder(tmp_path, 64), np.random.default_rng(0)
+
+    def count(share: float) -> int:
+        crops = [folder.crop(rng, 64, sharpened=share) for _ in range(40)]
+        return sum(crop.min() < 60 and crop.max() > 200 for crop in crops)
+
+    assert (count(0.0), count(1.0)) == (0, 40)
+    assert 8 < count(0.5) < 32
 
 
 @pytest.mark.parametrize("train", [distill.distill, train_adain.train])

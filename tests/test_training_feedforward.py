@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,8 +92,9 @@ def total_loss(style: Path, photos: Path, output: Path | None) -> float:
     picture = images.open_picture(style).rgb
     statistics = feedforward.style_statistics(loss_network, picture[None])
     folder = data.PictureFolder(photos, 64)
-    (content,) = data.CropBatches([folder], 64, 4, 0, 1, seed=9)[0]
-    parts = feedforward.objective(network, loss_network, content, statistics)
+    (content,) = data.CropBatches([partial(folder.crop, side=64)], 4, 0, 1, seed=9)[0]
+    photos = data.in_unit_range(content)
+    parts = feedforward.objective(network, loss_network, photos, statistics)
     return sum(
         weight * float(parts[name])
         for name, weight in training.asdict(feedforward.ObjectiveWeights()).items()

@@ -14,7 +14,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from PIL import Image, ImageFilter
 
 from nst_demo import backbones, losses, strokes
 from nst_demo.errors import StyleTransferError, check_weight
@@ -33,7 +32,7 @@ STATISTICS = ("mean", "deviation", "gram")  # of a style, `losses.statistics`
 # level areas, paintings with fine texture in every stroke. So photos are enlarged up to twice, and
 # paintings, which are soft at their own size, rather shrunk.
 ENLARGED = {"photos": 2.0, "styles": 4 / 3}  # at most
-SHARPENED = 0.4  # share of the crops: training pictures are softer, too
+SHARPENED = 0.4  # share of the crops
 MIRRORED = 0.5  # share of the photos with mirrored borders
 RECOLOURED = 0.25  # share of the paintings, by exchanged channels: more palettes
 STYLE_WEIGHT = 10.0  # λ of the published AdaIN (1703.06868, eq. 11), as the `baroni` system has it
@@ -77,7 +76,7 @@ class AdaINTraining(keras.Model):
         if isinstance(content, tuple):
             (content, structure), (style, found) = content, style
         else:
-            content, style = content / 255.0, style / 255.0
+            content, style = data.in_unit_range(content), data.in_unit_range(style)
             structure = adain.content_targets(self.loss_network, content)
             found = style_targets(self.loss_network, style)
         statistics = {
@@ -108,17 +107,13 @@ def style_targets(loss_network: Teacher, style) -> dict[str, Any]:
     }
 
 
-def _crop(folder: data.PictureFolder, rng: np.random.Generator, side: int, name: str) -> np.ndarray:
+def _crop(rng: np.random.Generator, folder: data.PictureFolder, side: int, name: str) -> np.ndarray:
     """Of the folder of "photos" or "styles"."""
-    crop = folder.crop(rng, side, round(side / ENLARGED[name]))
+    crop = folder.crop(rng, side, round(side / ENLARGED[name]), SHARPENED)
     if name == "styles" and rng.random() < RECOLOURED:
-        crop = np.ascontiguousarray(crop[..., rng.permutation(3)])
-    elif name == "photos" and rng.random() < MIRRORED:
-        crop = _with_margin(crop, rng)
-    if rng.random() < SHARPENED:
-        radius, percent = rng.uniform(0.7, 2.0), int(rng.integers(50, 200))
-        unsharp = ImageFilter.UnsharpMask(radius, percent, threshold=0)
-        crop = np.asarray(Image.fromarray(crop).filter(unsharp))
+        return crop[..., rng.permutation(3)]
+    if name == "photos" and rng.random() < MIRRORED:
+        return _with_margin(crop, rng)
     return crop
 
 
@@ -127,24 +122,6 @@ def _with_margin(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     margin = adain.MARGIN
     rows, columns = crop.shape[:2] - rng.integers(margin, margin + adain.STRIDE, 2)
     return strokes.mirrored(crop[margin:rows, margin:columns], margin, adain.STRIDE)
-
-
-class FreshBatches(data.Batches):
-    """Batches of new crops: (photos, styles), each uint8 (B, side, side, 3)."""
-
-    def __init__(
-        self, folders: Sequence[data.PictureFolder], run: loop.RunOptions, first: int, last: int
-    ):
-        super().__init__(run.batch, first, last, run.seed)
-        self.folders, self.side = folders, run.crop
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        rng = self.random(index)
-        crops = (
-            np.stack([_crop(folder, rng, self.side, name) for _ in range(self.batch)])
-            for name, folder in zip(ENLARGED, self.folders, strict=True)
-        )
-        return (tuple(crops),)
 
 
 def _stores(
@@ -164,11 +141,19 @@ def _stores(
         store = Store(run.folder, name, count, run.crop, repr((origin, str(folder.folder))))
 
         def crop(rng, _, folder=folder, name=name) -> np.ndarray:
-            return _crop(folder, rng, run.crop, name)
+            return _crop(rng, folder, run.crop, name)
 
         store.fill(crop, look, run.seed)
         stores.append(store)
     return stores
+
+
+def _plain(
+    folders: Sequence[data.PictureFolder], run: loop.RunOptions, first: int, last: int, seed: int
+) -> data.CropBatches:
+    """Batches of crops as they are, one of each folder."""
+    cutters = [partial(folder.crop, side=run.crop) for folder in folders]
+    return data.CropBatches(cutters, run.batch, first, last, seed)
 
 
 def preview(network: adain.AdaINNetwork, batches: data.CropBatches, path: Path) -> None:
@@ -181,8 +166,10 @@ def _sheet(paint: Callable[..., Any], batches: data.CropBatches, path: Path, tri
     """trim: what of a crop's rows and columns is painted."""
     down, across = PREVIEW
     crops = [batches[index][0] for index in range(1 + max(PREVIEW) // batches.batch)]
-    content = np.concatenate([c for c, _ in crops])[:down]
-    style = np.concatenate([s for _, s in crops])[:across]
+    content, style = (
+        np.concatenate(kind).astype("float32") / 255.0 for kind in zip(*crops, strict=True)
+    )
+    content, style = content[:down], style[:across]
     rows = [[np.ones_like(style[0, trim, trim]), *style[:, trim, trim]]]
     for photo in content:
         painted = paint(ops.stack([photo] * across), ops.convert_to_tensor(style))
@@ -222,12 +209,16 @@ def train(
             files.load_weights(network, output)
         run.folder.mkdir(parents=True, exist_ok=True)
         folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
-        fixed = data.CropBatches(folders, run.crop, run.batch, 0, 1, run.seed + 1)
+        fixed = _plain(folders, run, 0, 1, run.seed + 1)
         stores = [] if crops == 0 else _stores(folders, loss_networks, run, crops)
+        cutters = [
+            partial(_crop, folder=folder, side=run.crop, name=name)
+            for name, folder in zip(ENLARGED, folders, strict=True)
+        ]
 
         def batches(first: int, last: int) -> keras.utils.PyDataset:
             if not stores:
-                return FreshBatches(folders, run, first, last)
+                return data.CropBatches(cutters, run.batch, first, last, run.seed)
             return StoredBatches(stores, run.batch, first, last, run.seed)
 
         loss_network = Teacher(loss_networks, backbones.STYLE_LAYERS, shown)
@@ -264,7 +255,7 @@ class DecoderTraining(keras.Model):
     def compute_loss(
         self, x: Any = None, y=None, y_pred: Any = None, sample_weight=None, training=True
     ):
-        parts = adain_published.objective(self.decoder, self.encoder, *x)
+        parts = adain_published.objective(self.decoder, self.encoder, *map(data.in_unit_range, x))
         for part, value in parts.items():
             self.trackers[part].update_state(value)
         return parts["content"] + self.style_weight * parts["style"]
@@ -299,10 +290,10 @@ def train_decoder(
         if output.exists():
             files.load_weights(decoder, output)
         folders = [data.PictureFolder(folder, run.crop) for folder in (photos, styles)]
-        fixed = data.CropBatches(folders, run.crop, run.batch, 0, 1, run.seed + 1)
+        fixed = _plain(folders, run, 0, 1, run.seed + 1)
 
         def batches(first: int, last: int) -> data.CropBatches:
-            return data.CropBatches(folders, run.crop, run.batch, first, last, run.seed)
+            return _plain(folders, run, first, last, run.seed)
 
         encoder = adain_published.encoder(backbone)
         model = DecoderTraining(decoder, encoder, style_weight)

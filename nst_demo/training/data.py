@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
+from PIL import Image, ImageFilter, ImageOps
 
+from nst_demo import models
 from nst_demo.errors import StyleTransferError
-from nst_demo.images import crop_resized, open_picture, to_pil
+from nst_demo.images import open_picture, to_pil
 
 WORKERS = min(max(os.cpu_count() or 2, 2), 16)  # threads that cut crops: PIL frees the GIL
-CACHE_BYTES = 2 << 30  # decoded pixels kept per folder; the rest is decoded again when drawn
+# Of the free memory, for the decoded pixels of a folder; the rest is decoded again when drawn.
+CACHE_SHARE = 1 / 6
 
 
 class PictureFolder:
@@ -36,37 +41,39 @@ class PictureFolder:
         if not self.files:
             raise StyleTransferError(f"The folder {self.folder} is empty; put pictures into it.")
         self.minimum_side = minimum_side
-        self._cache: dict[int, np.ndarray] = {}
+        # As PIL's, which cuts and sharpens them without the GIL; an array would be copied for it.
+        self._cache: dict[int, Image.Image] = {}
         self._cached_bytes = 0
+        self._room = CACHE_SHARE * (models.free_on_machine() or 12 << 30)
         self._tried: set[int] = set()
         self._broken: set[int] = set()
         self._lock = threading.Lock()
         self._reader = threading.Thread(target=self._read_all, daemon=True)
 
-    def _decode(self, index: int) -> np.ndarray | None:
+    def _decode(self, index: int) -> Image.Image | None:
         try:
-            pixels = np.asarray(to_pil(open_picture(self.files[index]).rgb))
+            picture = to_pil(open_picture(self.files[index]).rgb)
         except StyleTransferError:
             return None
-        return pixels if min(pixels.shape[:2]) >= self.minimum_side else None
+        return picture if min(picture.size) >= self.minimum_side else None
 
-    def pixels(self, index: int) -> np.ndarray | None:
-        """uint8 (H, W, 3), or None for a file that is no usable picture."""
+    def picture(self, index: int) -> Image.Image | None:
+        """Of mode RGB, or None for a file that is no usable picture."""
         with self._lock:
             if index in self._cache:
                 return self._cache[index]
             if index in self._broken:
                 return None
-        pixels = self._decode(index)
+        picture = self._decode(index)
         with self._lock:
             if index in self._tried:  # another thread was faster, or it does not fit into memory
-                return pixels
+                return picture
             self._tried.add(index)
-            if pixels is None:
+            if picture is None:
                 self._broken.add(index)
-            elif self._cached_bytes + pixels.nbytes <= CACHE_BYTES:
-                self._cache[index] = pixels
-                self._cached_bytes += pixels.nbytes
+            elif self._cached_bytes + _bytes(picture) <= self._room:
+                self._cache[index] = picture
+                self._cached_bytes += _bytes(picture)
             complete = len(self._tried) == len(self.files)
         if complete and 0 < self.skipped < len(self.files):
             print(
@@ -74,7 +81,7 @@ class PictureFolder:
                 f"not pictures, or under {self.minimum_side} px.",
                 flush=True,
             )
-        return pixels
+        return picture
 
     @property
     def skipped(self) -> int:
@@ -82,32 +89,52 @@ class PictureFolder:
 
     def _read_all(self) -> None:
         for index in range(len(self.files)):
-            if self.pixels(index) is not None and index not in self._cache:
+            if self.picture(index) is not None and index not in self._cache:
                 return  # memory is full
 
-    def crop(self, rng: np.random.Generator, side: int, closest: int | None = None) -> np.ndarray:
+    def crop(
+        self,
+        rng: np.random.Generator,
+        side: int,
+        closest: int | None = None,
+        sharpened: float = 0.0,
+    ) -> np.ndarray:
         """A random square of a random picture at a random scale: uint8 (side, side, 3).
 
-        closest: side of the smallest window in px; below `side` it is enlarged.
+        Args:
+            closest: side of the smallest window in px; below `side` it is enlarged.
+            sharpened: share of the crops that are: training pictures are softer than visitors'.
         """
         with self._lock:
             if self._reader.ident is None:
                 self._reader.start()
         while self.skipped < len(self.files):
-            pixels = self.pixels(int(rng.integers(len(self.files))))
-            if pixels is None:
+            picture = self.picture(int(rng.integers(len(self.files))))
+            if picture is None:
                 continue
             # From full resolution to the whole short side: strokes of several sizes.
-            shortest = min(pixels.shape[:2])
+            width, height = picture.size
+            shortest = min(width, height)
             window = int(rng.integers(min(closest or side, shortest), shortest + 1))
-            top = int(rng.integers(pixels.shape[0] - window + 1))
-            left = int(rng.integers(pixels.shape[1] - window + 1))
-            square = crop_resized(pixels, (top, left, window, window), side)
-            return square[:, ::-1] if rng.random() < 0.5 else square
+            top = int(rng.integers(height - window + 1))
+            left = int(rng.integers(width - window + 1))
+            box = (left, top, left + window, top + window)
+            square = picture.resize((side, side), Image.Resampling.BILINEAR, box)
+            if rng.random() < 0.5:
+                square = ImageOps.mirror(square)
+            if rng.random() < sharpened:
+                radius, percent = rng.uniform(0.7, 2.0), int(rng.integers(50, 200))
+                square = square.filter(ImageFilter.UnsharpMask(radius, percent, threshold=0))
+            return np.asarray(square)
         raise StyleTransferError(
             f"No file in {self.folder} is a picture of at least {self.minimum_side} pixels a side;"
             f" {self.skipped} were tried."
         )
+
+
+def _bytes(picture: Image.Image) -> int:
+    """In memory: PIL takes four for a pixel of three channels."""
+    return 4 * picture.width * picture.height
 
 
 def check_crops(crops: int | None, batch: int) -> None:
@@ -140,20 +167,23 @@ class Batches(keras.utils.PyDataset):
         return np.random.default_rng((self.seed, self.first + index))
 
 
-class CropBatches(Batches):
-    """Batches of crops, one from each folder: tuples of float32 (B, side, side, 3) in [0, 1]."""
+Crop = Callable[[np.random.Generator], np.ndarray]  # of uint8 (side, side, 3)
 
-    def __init__(
-        self, folders: list[PictureFolder], side: int, batch: int, first: int, last: int, seed: int
-    ):
+
+class CropBatches(Batches):
+    """Batches of new crops: uint8 (B, side, side, 3), or a tuple of one such array of each kind."""
+
+    def __init__(self, crops: Sequence[Crop], batch: int, first: int, last: int, seed: int):
+        """crops: what cuts one, kind by kind, see `PictureFolder.crop`."""
         super().__init__(batch, first, last, seed)
-        self.folders, self.side = folders, side
+        self.crops = crops
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         rng = self.random(index)
-        crops = tuple(
-            np.stack([folder.crop(rng, self.side) for _ in range(self.batch)]).astype("float32")
-            / 255.0
-            for folder in self.folders
-        )
-        return (crops[0] if len(self.folders) == 1 else crops,)
+        batch = tuple(np.stack([crop(rng) for _ in range(self.batch)]) for crop in self.crops)
+        return (batch[0] if len(batch) == 1 else batch,)
+
+
+def in_unit_range(crops: Any) -> Any:
+    """uint8 (B, side, side, 3) -> float32 in [0, 1]."""
+    return ops.cast(crops, "float32") / 255.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from nst_demo import backbones, images
-from nst_demo.errors import check_choice
+from nst_demo.errors import StyleTransferError, check_choice
 from nst_demo.methods import feedforward
 from nst_demo.training import data, files, loop
 from nst_demo.training.teachers import LikeVGG, Teacher
@@ -21,6 +22,9 @@ from nst_demo.weights import STYLE_SUFFIX
 
 PREVIEW_PHOTOS = 4
 STYLE_SIZE = 512  # px, short side at which the style is looked at: as large as a small photo
+# Photos of visitors are larger than most of those to train on, with wide level areas, and sharper.
+ENLARGED = 2.0  # at most
+SHARPENED = 0.4  # share of the crops
 
 
 class FeedforwardTraining(keras.Model):
@@ -37,12 +41,14 @@ class FeedforwardTraining(keras.Model):
         super().__init__()
         self.network, self.loss_network, self.objective = network, loss_network, objective
         found = feedforward.style_statistics(loss_network, ops.convert_to_tensor(style[None]))
-        # As NumPy arrays they are constants of the compiled step, on whatever device.
-        self.statistics = _Constants(
-            {layer: tuple(map(_numpy, parts)) for layer, parts in found.items()}
-        )
+        # As variables, not as constants, they leave the compiled step the same for all styles.
+        self.statistics = {layer: tuple(map(self._kept, parts)) for layer, parts in found.items()}
         self.weights_of_parts = asdict(weights)
         self.trackers = {part: keras.metrics.Mean(name=part) for part in self.weights_of_parts}
+
+    def _kept(self, value: Any) -> keras.Variable:
+        array = np.array(ops.convert_to_numpy(value))
+        return self.add_weight(array.shape, lambda *_, **__: array, array.dtype, trainable=False)
 
     def build(self, input_shape=None):
         self.network.build()
@@ -53,23 +59,13 @@ class FeedforwardTraining(keras.Model):
     def compute_loss(
         self, x: Any = None, y=None, y_pred: Any = None, sample_weight=None, training=True
     ):
-        parts = self.objective(self.network, self.loss_network, x, self.statistics.values)
+        photos = data.in_unit_range(x)
+        parts = self.objective(self.network, self.loss_network, photos, self.statistics)
         total = 0.0
         for part, value in parts.items():
             self.trackers[part].update_state(value)
             total = total + self.weights_of_parts[part] * value
         return total
-
-
-class _Constants:
-    """Hides arrays from Keras, which would take a dictionary on a model for layers to track."""
-
-    def __init__(self, values: dict[str, tuple[np.ndarray, ...]]):
-        self.values = values
-
-
-def _numpy(value: Any) -> np.ndarray:
-    return np.array(ops.convert_to_numpy(value))
 
 
 def preview(
@@ -98,10 +94,14 @@ def subject(style: np.ndarray, name: str, loss: str = "ours") -> str:
     return f"{digest.hexdigest()[:16]} {name}{by}"
 
 
-def _loss_network(loss: str, sources: Sequence[str | Path]) -> Teacher:
+def _loss_network(loss: str, sources: Sequence[str | Path], shown: int | None) -> Teacher:
     layers = feedforward.LOSSES[loss].layers
     if loss == "ours":
-        return Teacher(sources, layers)
+        return Teacher(sources, layers, shown)
+    if shown is not None:
+        raise StyleTransferError(
+            f"shown is {shown}, but the loss {loss} looks at all pictures; give one of the two."
+        )
     backbone = " ".join(map(str, sources))  # several are no backbone either
     check_choice(f"backbone of the loss {loss}", backbone, backbones.ARCHITECTURES)
     return LikeVGG(backbone, layers)
@@ -131,6 +131,7 @@ def train(
     start: Path | None = None,
     fresh: bool = False,
     loss: str = "ours",
+    shown: int | None = None,
 ) -> None:
     """Trains from the checkpoint in `run.folder`, or from the weights in `output`, or afresh.
 
@@ -145,6 +146,7 @@ def train(
             changed, and what the network knows of photos is kept.
         fresh: begin again, even if there is a checkpoint.
         loss: one of `feedforward.LOSSES`. A checkpoint must be of the same loss and style.
+        shown: how many pictures of each batch the first loss network looks at; None for all.
     """
     check_choice("loss", loss, feedforward.LOSSES)
     picture = images.open_picture(style, what="style").rgb
@@ -153,24 +155,29 @@ def train(
     files.check_output(output)
     with loop.prepare(run):
         network = _begun(output, start, fresh)
-        loss_network, kind = _loss_network(loss, loss_networks), feedforward.LOSSES[loss]
+        loss_network, kind = _loss_network(loss, loss_networks, shown), feedforward.LOSSES[loss]
         model = FeedforwardTraining(
             network, loss_network, fitted, weights or kind.weights(), kind.objective
         )
         model.build()
 
-        def batches(first: int, last: int) -> data.CropBatches:
-            return data.CropBatches([folder], run.crop, run.batch, first, last, run.seed)
+        closest = round(run.crop / ENLARGED)
+        crop = partial(folder.crop, side=run.crop, closest=closest, sharpened=SHARPENED)
 
-        fixed = data.CropBatches([folder], run.crop, PREVIEW_PHOTOS, 0, 1, run.seed + 1)[0][0]
+        def batches(first: int, last: int) -> data.CropBatches:
+            return data.CropBatches([crop], run.batch, first, last, run.seed)
+
+        fixed = data.CropBatches(
+            [partial(folder.crop, side=run.crop)], PREVIEW_PHOTOS, 0, 1, run.seed + 1
+        )[0][0]
 
         def export() -> None:
             loop.save_weights(network, output)
-            preview(network, fitted, fixed, run.folder / "preview.png")
+            preview(network, fitted, fixed / np.float32(255), run.folder / "preview.png")
 
-        checkpoint = loop.train(
-            model, batches, run, export, subject(picture, Path(style).name, loss), fresh
-        )
+        # By Adam: instance normalisation keeps its directions apart, and Muon is no faster.
+        of = subject(picture, Path(style).name, loss)
+        checkpoint = loop.train(model, batches, run, export, of, fresh)
     print(_summary(output, checkpoint, run))
 
 

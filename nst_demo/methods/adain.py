@@ -118,8 +118,8 @@ class AdaINNetwork(keras.Model):
         self.channels = channels
         self.code_size = 2 * sum(channels[1:])
         self.moments_size = self.code_size + 2 * sum(channels[1:-1])  # with `decode_coarse`'s own
-        self.enter = conv(channels[0], 4, 2, padding="same", activation="relu", name="enter")
-        # Where a pixel is a 16th of the picture's, zeros beyond the border would tint a wide strip.
+        # No zeros beyond the border: the encoder would see an edge there, and the decoder draw it.
+        self.enter = conv(channels[0], 4, 2, activation="relu", name="enter")
         self.down = [
             conv(c, 3, 2, activation="relu", name=f"down{level}")
             for level, c in enumerate(channels[1:], 1)
@@ -172,8 +172,8 @@ class AdaINNetwork(keras.Model):
 
     def encode_fine(self, image):
         """(B, H, W, 3) -> (B, H/4, W/4, C4): the first of `encode`'s features."""
-        # Two pixels at 1/1 are cheaper to mirror than one at 1/2.
-        edges = [[0, 0], [0, 2], [0, 2], [0, 0]]
+        # Two more pixels at 1/1 are cheaper to mirror than one at 1/2.
+        edges = [[0, 0], [1, 3], [1, 3], [0, 0]]
         mirrored = ops.pad(image - 0.5, edges, mode="reflect")
         return self.down[0](self.enter(mirrored))  # by way of (B, H/2 + 1, W/2 + 1, C2)
 
@@ -182,7 +182,8 @@ class AdaINNetwork(keras.Model):
         features = [quarter]
         for down in self.down[1:]:  # stride 2: only the lower and the right border are seen
             edges = [[0, 0], [0, 1], [0, 1], [0, 0]]
-            features.append(down(ops.pad(features[-1], edges, mode="reflect")))
+            # The outermost once more, not the one before: of that a bright strip came.
+            features.append(down(ops.pad(features[-1], edges, mode="symmetric")))
         return features
 
     def code(self, features):

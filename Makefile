@@ -8,7 +8,7 @@ demo: .venv/demo
 	$(BIN)/python app.py
 
 test: .venv/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/test
 	$(BIN)/ruff check .

@@ -4,6 +4,8 @@ import functools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:  # else the workers' threads wait for each other's cores
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ["NST_PRECISION"] = "float32"  # what is compared exactly; bfloat16 has tests of its own
 
 from collections.abc import Callable, Iterator

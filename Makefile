@@ -8,7 +8,8 @@ demo: .venv/demo
 	$(BIN)/python app.py
 
 test: .venv/test
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest --ignore=tests/browser -n 2 --dist worksteal
+	$(BIN)/python -m pytest tests/browser
 
 check: .venv/test
 	$(BIN)/ruff check .

@@ -112,12 +112,16 @@ def evaluations(rounds: int) -> None:
     report_ratios("gatys", medians(tasks, rounds), YARDSTICK)
 
 
-def plain(objective: Objective, photo: np.ndarray, patience: int) -> tuple[float, float]:
+def plain(
+    evaluate: Callable[[], Objective], photo: np.ndarray, patience: int
+) -> tuple[float, float]:
     """The least loss of L-BFGS from the photo, at one size, and the seconds to its last evaluation.
 
-    patience: 1 for the search of the textbooks, in which the loss never rises.
+    evaluate: prepares the loss, in that time; patience: 1 for the search of the textbooks, in which
+    the loss never rises.
     """
     started, loss = time.perf_counter(), np.inf
+    objective = evaluate()
     search = optimizers.lbfgs(objective, photo, patience=patience)
     for evaluated in itertools.islice(search, PLAIN_EVALUATIONS):
         loss = min(loss, evaluated.loss)
@@ -127,9 +131,12 @@ def plain(objective: Objective, photo: np.ndarray, patience: int) -> tuple[float
 def reach(photo: np.ndarray, style: np.ndarray, options: gatys.Options) -> dict[str, Any]:
     """Seconds of plain runs, and of the recipe until it has their least loss."""
     photo = images.fit(photo, options.settings.size)
-    objective = gatys.objective(photo, [style], options)
-    objective(photo)  # compile
-    runs = {name: plain(objective, photo, patience) for name, patience in PLAIN.items()}
+
+    def evaluate() -> Objective:
+        return gatys.objective(photo, [style], options)
+
+    evaluate()(photo)  # compile
+    runs = {name: plain(evaluate, photo, patience) for name, patience in PLAIN.items()}
     list(nst_demo.iterate(photo, style, iterations=5, size=REACH_SIZE))  # compile
     started = time.perf_counter()
     seconds, least = dict.fromkeys(runs, float("inf")), np.inf

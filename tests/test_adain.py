@@ -1,6 +1,7 @@
 """Adaptive instance normalisation: the operation, the layers, the packaged network."""
 
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -462,15 +463,15 @@ def test_a_tiled_picture_of_the_packaged_network(monkeypatch, picture, style):
 
 def test_large_strokes_come_from_a_smaller_painting_and_detail_from_the_full_one(picture, style):
     photo, code = picture(160, 240), adain.style_code(style)
-    full = adain.paint(photo, code)
-    both = adain.paint(photo, code, stroke_size=80)
-    small = adain.paint(strokes.resized(photo, (53, 80)), code)
+    paint = partial(adain.paint, code=code, strength=0.5)  # little is cut at black and white
+    full, both = paint(photo), paint(photo, stroke_size=80)
+    small = paint(strokes.resized(photo, (53, 80)))
     before, after = (np.abs(strokes.resized(x, (53, 80)) - small).mean() for x in (full, both))
     assert after < 0.5 * before
     one, other = (
         x - strokes.resized(strokes.resized(x, (53, 80)), (160, 240)) for x in (full, both)
     )
-    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.7
+    assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.85
 
 
 def test_strokes_grow_with_the_picture_and_with_the_scale(monkeypatch, picture):

@@ -7,7 +7,7 @@ from PIL import Image
 import nst_demo
 from nst_demo import color, images, masks
 from nst_demo.errors import StyleTransferError
-from nst_demo.methods import adain, gatys
+from nst_demo.methods import gatys
 
 HEIGHT, WIDTH = 40, 56  # of the photo
 
@@ -194,10 +194,10 @@ def test_quality_mode_gets_the_masks_normalised(monkeypatch, photo, style, quick
     np.testing.assert_allclose(start, 0.5 * (fast + palette), atol=1e-5)
 
 
-def test_enlarge_gives_a_step_the_photos_size_and_detail(picture, style):
+def test_enlarge_gives_a_step_the_photos_size_and_detail(picture):
     photo = picture(90, 120)
     mask = np.clip((np.arange(120, dtype="float32") - 40) / 40, 0, 1)[None].repeat(90, 0)
-    painted = adain.stylize(photo, [style], adain.Options())
+    painted = 1 - picture(90, 120, seed=3)  # soft: resampling a mask shows beside sharp strokes
     small = images.resize(painted, 60, 80)
     # What `iterate` yields: composited at the size worked at.
     share = images.resize_mask(mask, 60, 80)[..., None]
@@ -207,8 +207,6 @@ def test_enlarge_gives_a_step_the_photos_size_and_detail(picture, style):
     np.testing.assert_allclose(result[:, :36], photo[:, :36], atol=1e-5)
     large = images.resize(small, 90, 120)
     expected = mask[..., None] * large + (1 - mask[..., None]) * photo
-    off = np.abs(result - expected)  # in sharp strokes more: the mask's edge was resampled, too
-    assert np.quantile(off, 0.99) < 0.03
-    assert off.max() < 0.2
+    np.testing.assert_allclose(result, expected, atol=0.03)
     np.testing.assert_array_equal(nst_demo.enlarge(painted, photo), painted)
     np.testing.assert_allclose(nst_demo.enlarge(small, photo), large, atol=1e-6)

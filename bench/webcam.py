@@ -33,7 +33,7 @@ def in_the_page() -> float:
     """New pictures a second at 256 px."""
     from playwright.sync_api import sync_playwright
 
-    from bench.screenshot import ARGUMENTS, CAMERA
+    from bench.screenshot import ARGUMENTS, CAMERA, webcam
     from bench.server import running_app, wait_for
 
     with running_app() as (_, url), sync_playwright() as playwright:
@@ -44,10 +44,8 @@ def in_the_page() -> float:
         page = browser.new_context(permissions=["camera"]).new_page()
         page.goto(url)
         page.get_by_role("tab", name="Webcam").click()
-        page.get_by_text("Click to Access Webcam").click()
-        page.get_by_role("button", name="capture photo").click()
-        page.locator("#painted-live img").wait_for(timeout=120_000)
-        page.wait_for_timeout(5000)  # the networks are compiled, the browser has settled
+        webcam(page)
+        page.wait_for_timeout(2000)  # the networks are compiled, the browser has settled
         page.evaluate(COUNT)
         started = time.monotonic()
         page.wait_for_timeout(1000 * PAGE_SECONDS)

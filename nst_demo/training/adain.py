@@ -28,11 +28,6 @@ PREVIEW = (4, 5)  # photos down, styles across
 CROPS = 3  # of each photo and of each painting
 MOST_CROPS = 8000  # of all photos, of all paintings: about half a megabyte each
 STATISTICS = ("mean", "deviation", "gram")  # of a style, `losses.statistics`
-# Visitors' pictures are larger and sharper than those of most folders to train on: photos with wide
-# level areas, paintings with fine texture in every stroke. So photos are enlarged up to twice, and
-# paintings, which are soft at their own size, rather shrunk.
-ENLARGED = {"photos": 2.0, "styles": 4 / 3}  # at most
-SHARPENED = 0.4  # share of the crops
 MIRRORED = 0.5  # share of the photos with mirrored borders
 RECOLOURED = 0.25  # share of the paintings, by exchanged channels: more palettes
 STYLE_WEIGHT = 10.0  # λ of the published AdaIN (1703.06868, eq. 11), as the `baroni` system has it
@@ -109,7 +104,7 @@ def style_targets(loss_network: Teacher, style) -> dict[str, Any]:
 
 def _crop(rng: np.random.Generator, folder: data.PictureFolder, side: int, name: str) -> np.ndarray:
     """Of the folder of "photos" or "styles"."""
-    crop = folder.crop(rng, side, round(side / ENLARGED[name]), SHARPENED)
+    crop = folder.crop(rng, side, round(side / data.ENLARGED[name]), data.SHARPENED)
     if name == "styles" and rng.random() < RECOLOURED:
         return crop[..., rng.permutation(3)]
     if name == "photos" and rng.random() < MIRRORED:
@@ -136,7 +131,7 @@ def _stores(
 
     origin = [str(network) for network in loss_networks], run.seed
     stores = []
-    for name, folder, look in zip(ENLARGED, folders, (structure, statistics), strict=True):
+    for name, folder, look in zip(data.ENLARGED, folders, (structure, statistics), strict=True):
         count = crops or min(max(run.batch, CROPS * len(folder.files)), MOST_CROPS)
         store = Store(run.folder, name, count, run.crop, repr((origin, str(folder.folder))))
 
@@ -213,7 +208,7 @@ def train(
         stores = [] if crops == 0 else _stores(folders, loss_networks, run, crops)
         cutters = [
             partial(_crop, folder=folder, side=run.crop, name=name)
-            for name, folder in zip(ENLARGED, folders, strict=True)
+            for name, folder in zip(data.ENLARGED, folders, strict=True)
         ]
 
         def batches(first: int, last: int) -> keras.utils.PyDataset:

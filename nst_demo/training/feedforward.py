@@ -22,9 +22,6 @@ from nst_demo.weights import STYLE_SUFFIX
 
 PREVIEW_PHOTOS = 4
 STYLE_SIZE = 512  # px, short side at which the style is looked at: as large as a small photo
-# Photos of visitors are larger than most of those to train on, with wide level areas, and sharper.
-ENLARGED = 2.0  # at most
-SHARPENED = 0.4  # share of the crops
 
 
 class FeedforwardTraining(keras.Model):
@@ -161,15 +158,15 @@ def train(
         )
         model.build()
 
-        closest = round(run.crop / ENLARGED)
-        crop = partial(folder.crop, side=run.crop, closest=closest, sharpened=SHARPENED)
+        plain = crop = partial(folder.crop, side=run.crop)
+        if loss == "ours":  # a published loss is trained on crops as they are
+            closest = round(run.crop / data.ENLARGED["photos"])
+            crop = partial(plain, closest=closest, sharpened=data.SHARPENED)
 
         def batches(first: int, last: int) -> data.CropBatches:
             return data.CropBatches([crop], run.batch, first, last, run.seed)
 
-        fixed = data.CropBatches(
-            [partial(folder.crop, side=run.crop)], PREVIEW_PHOTOS, 0, 1, run.seed + 1
-        )[0][0]
+        fixed = data.CropBatches([plain], PREVIEW_PHOTOS, 0, 1, run.seed + 1)[0][0]
 
         def export() -> None:
             loop.save_weights(network, output)

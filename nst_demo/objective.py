@@ -611,12 +611,18 @@ class Weights:
 class Objective:
     """The loss of one run at one size: x (h, w, 3) -> (total, gradient). Keeps the last parts.
 
+    Attributes:
+        parts: (4,) of `PARTS`: the weighted parts of the last evaluation, without the emphasis.
+        emphasis: how many times the content weighs as much, in the total and its gradient.
+
     Args:
         content: (h, w, 3), of the size worked at.
         styles: pictures of the sizes at which their statistics are taken; each is looked at once.
         shares: (styles,) that sum to 1.
         strength: 0 ... 1: targets between the photo's own statistics and the styles'.
         masks: (h, w) for each style, in [0, 1]; None: every style counts everywhere.
+        margin: px of the picture that are mirrored around it before it is evaluated. The network
+            sees zeros around what it is given, and without a margin paints a frame of odd colours.
         tile_pixels: the largest window evaluated at once; None for no limit.
     """
 
@@ -630,14 +636,18 @@ class Objective:
         shares: Sequence[float] | np.ndarray,
         strength: float = 1.0,
         masks: Sequence[np.ndarray] | None = None,
+        margin: int = 0,
         tile_pixels: float | None = None,
     ):
         self.structure, self.tile_pixels = structure, tile_pixels
         self.compiled = compiled(structure)
+        self.margin = min(margin, min(content.shape[:2]) - 1)
+        self.guides, areas = _guides(masks, shares, *content.shape[:2])
+        self.guides = _mirrored(self.guides[0], self.margin)[None]
+        content = _mirrored(content, self.margin)
         height, width = content.shape[:2]
         self.pixels = height * width
         self.tiles = self._tiles(height, width)
-        self.guides, areas = _guides(masks, shares, height, width)
         self.contents = self._content_features(content)
         with models.on_device():
             own = self.compiled.content_sums(self.contents)
@@ -649,6 +659,7 @@ class Objective:
             np.float32(self.pixels),
         )
         self.parts = np.zeros(len(PARTS), "float32")
+        self.emphasis = 1.0
 
     def _tiles(self, height: int, width: int) -> list[Tile]:
         cut = grid(height, width, self.structure.border, self.tile_pixels)
@@ -660,7 +671,7 @@ class Objective:
         return tiles(height, width, *cut, self.structure.border)
 
     def _content_features(self, content: np.ndarray):
-        """The photo's features at the content layers, put together from tiles."""
+        """The features at the content layers of the photo with its margin, from tiles."""
         import tensorflow as tf
 
         parts = []
@@ -727,31 +738,51 @@ class Objective:
         return total
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        x = _mirrored(x, self.margin)
+        emphasised = np.array([self.emphasis, 1.0, 1.0, 1.0], "float32")
+        targets = self.targets._replace(weights=emphasised * self.targets.weights)
         if len(self.tiles) > 1:
-            gradient = self._tiled(x)
+            parts, gradient = self._tiled(x, targets)
         else:
             with models.on_device():
-                parts, slope = self.compiled.evaluate(
-                    x[None], self.contents, self.guides, self.targets
-                )
-                self.parts, gradient = parts.numpy(), slope.numpy()[0]
-        return float(self.parts.sum()), gradient
+                parts, slope = self.compiled.evaluate(x[None], self.contents, self.guides, targets)
+                parts, gradient = parts.numpy(), slope.numpy()[0]
+        self.parts = parts / emphasised
+        return float(parts.sum()), _folded(gradient, self.margin)
 
-    def _tiled(self, x: np.ndarray) -> np.ndarray:
+    def _tiled(self, x: np.ndarray, targets: Targets) -> tuple[np.ndarray, np.ndarray]:
         sums = self._sums(x)
         with models.on_device():
-            parts, derivative, slope = self.compiled.derive(sums, x[None], self.targets)
-            self.parts, gradient = parts.numpy(), slope.numpy()[0].copy()
+            parts, derivative, slope = self.compiled.derive(sums, x[None], targets)
+            parts, gradient = parts.numpy(), slope.numpy()[0].copy()
         for tile, arguments in self._each_tile(x):
             with models.on_device():
                 part = self.compiled.tile_gradient(*arguments, derivative).numpy()
             tile.window(gradient[None])[:] += part
-        return gradient
+        return parts, gradient
 
     def losses(self) -> dict[str, float]:
         """The weighted parts of the last evaluation, and their total."""
         parts = dict(zip(PARTS, map(float, self.parts), strict=True))
         return {"total": sum(parts.values()), **parts}
+
+
+def _mirrored(x: np.ndarray, margin: int) -> np.ndarray:
+    """(h, w, C) with `margin` px mirrored around it: (h + 2 margin, w + 2 margin, C)."""
+    return np.pad(x, [(margin, margin)] * 2 + [(0, 0)], mode="reflect") if margin else x
+
+
+def _folded(gradient: np.ndarray, margin: int) -> np.ndarray:
+    """The gradient by x from that by `_mirrored(x, margin)`: a pixel's copies count as itself."""
+    if not margin:
+        return gradient
+    rows = gradient[margin:-margin].copy()
+    rows[1 : margin + 1] += gradient[:margin][::-1]
+    rows[-margin - 1 : -1] += gradient[-margin:][::-1]
+    inner = rows[:, margin:-margin].copy()
+    inner[:, 1 : margin + 1] += rows[:, :margin][:, ::-1]
+    inner[:, -margin - 1 : -1] += rows[:, -margin:][:, ::-1]
+    return inner
 
 
 def _guides(

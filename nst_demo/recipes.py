@@ -37,11 +37,15 @@ class Recipe:
         content_layers, style_layers: (layer, weight) pairs.
         content_loss, style_loss, variation_loss: names in `losses`' tables.
         content_weight, style_weight, variation_weight, range_weight: of the four parts.
+        opening: how many times the content weighs as much at first, while the style part is the
+            larger one, for a fifth of the iterations at most. Else the style's first steps tear up
+            structure that takes many more to mend.
         pixel_range: the range of pixels in which the variation loss and the optimiser's steps are
             published: 255, or 1.
         size: px, see `fit`.
         fit: the photo's long side is at most `size` ("long side"), it is bent to `size` x `size`
             ("square"), or it is resized to `size` rows ("rows"). The result has the photo's size.
+        margin: px of the photo that are mirrored around it while it is optimised.
         style_fit: styles are shrunk to the photo's short side, or bent to the photo's very size.
         init: the start: half the fast mode's result and half the photo, the photo, noise, or the
             photo and noise.
@@ -71,9 +75,11 @@ class Recipe:
     variation_loss: str = "squares"
     variation_weight: float = 0.0
     range_weight: float = 0.0
+    opening: float = 1.0
     pixel_range: float = 1.0
     size: int = 512
     fit: Fit = "long side"
+    margin: int = 0
     style_fit: StyleFit = "short side"
     init: Init = "content"
     init_noise: float = 0.0
@@ -113,7 +119,9 @@ DEFAULT = Recipe(
     style_weight=1.0,
     variation_weight=0.2,
     range_weight=10.0,
+    opening=2.0,
     size=768,
+    margin=8,
     init="fast",
     optimizer="lbfgs",
     iterations=60,  # more lower the loss, but to VGG19 the picture leaves the photo

@@ -23,6 +23,8 @@ PLAIN = replace(
     content_loss="structure",
     style_loss="gram",
     variation_loss="squares",
+    margin=0,
+    opening=1.0,
     optimizer="lbfgs",
     scales=((1.0, 1.0),),
     coarsest=64,
@@ -584,6 +586,41 @@ def test_more_content_weight_keeps_more_structure(options, photo, style):
     assert content_part(50.0) < content_part(0.5)
 
 
+def emphases(monkeypatch, run) -> list[tuple[float, float, float]]:
+    """(emphasis, content, style) of each evaluation of a run."""
+    seen = []
+    evaluate = gatys.Objective.__call__
+
+    def watched(self, x):
+        found = evaluate(self, x)
+        seen.append((self.emphasis, *map(float, self.parts[:2])))
+        return found
+
+    monkeypatch.setattr(gatys.Objective, "__call__", watched)
+    list(run)
+    return seen
+
+
+def test_the_opening_lasts_while_the_style_part_is_larger(
+    options, add_recipe, photo, style, monkeypatch
+):
+    name = add_recipe(replace(PLAIN, name="opening", opening=2.0, content_weight=10.0))
+    chosen = options(recipe=name, iterations=100)
+    seen = emphases(monkeypatch, gatys.iterate(photo, [style], chosen))
+    opened = [emphasis == 2.0 for emphasis, _, _ in seen]
+    closed = opened.index(False)
+    assert 2 <= closed < 20  # it is not the limit of a fifth that ends it
+    assert not any(opened[closed:])
+    larger = [style_part > content_part for _, content_part, style_part in seen[:closed]]
+    assert larger == [True] * (closed - 1) + [False]
+
+
+def test_the_opening_is_a_fifth_of_the_run_at_most(options, add_recipe, photo, style, monkeypatch):
+    name = add_recipe(replace(PLAIN, name="opening", opening=2.0, content_weight=1e-6))
+    seen = emphases(monkeypatch, gatys.iterate(photo, [style], options(recipe=name)))
+    assert [emphasis for emphasis, _, _ in seen[:10]] == [2.0] * 2 + [1.0] * 8
+
+
 def test_variation_weight_smooths(options, photo, style):
     def roughness(weight: float) -> float:
         painted = gatys.stylize(photo, [style], options(tv_weight=weight, iterations=15))
@@ -727,6 +764,21 @@ def test_where_tiles_do_not_help_it_is_done_smaller_and_said(options, picture, s
         240 * 320
     )
     assert shown[-1].note == f"done at {width} px: 320 needs {needed / 1e9:.1f} GB"
+
+
+def test_the_margin_is_planned_for(options, add_recipe, picture, style):
+    """A picture that just fits without its margin is done smaller with it."""
+    name = add_recipe(replace(PLAIN, name="with margin", margin=8))
+    large, chosen = picture(240, 320, seed=3), {"iterations": 1, "recipe": name}
+    exact = gigabytes(options(), 240 * 320, 240 * 320)
+    needed = gigabytes(options(), 256 * 336, 256 * 336)
+    notes = [
+        list(gatys.iterate(large, [style], options(max_memory=1.001 * room, **values)))[-1].note
+        for room, values in ((exact, {"iterations": 1}), (exact, chosen), (needed, chosen))
+    ]
+    assert notes[0] is None
+    assert notes[2] is None
+    assert str(notes[1]).startswith("done at ")
 
 
 def test_too_little_memory_for_anything_is_told(options, picture, style):

@@ -97,8 +97,9 @@ def problem(picture):
     }
 
 
+@pytest.mark.parametrize("margin", [0, 8])
 @pytest.mark.parametrize("masked", [False, True])
-def test_tiled_is_untiled(tiny_backbone, problem, masked):
+def test_tiled_is_untiled(tiny_backbone, problem, masked, margin):
     """Loss and gradient, with every part at work: the border holds all that a position sees."""
     masks = problem["masks"] if masked else None
     chosen = structure(tiny_backbone, regions=2 if masked else 0)
@@ -109,6 +110,7 @@ def test_tiled_is_untiled(tiny_backbone, problem, masked):
             problem["styles"],
             masks=masks,
             strength=0.7,
+            margin=margin,
             tile_pixels=pixels,
         )
         for pixels in (None, 25_000)
@@ -120,6 +122,54 @@ def test_tiled_is_untiled(tiny_backbone, problem, masked):
     np.testing.assert_allclose(tiled.parts, whole.parts, rtol=1e-4)
     scale = np.abs(gradient).max()
     np.testing.assert_allclose(tiled_gradient, gradient, atol=1e-4 * scale)
+
+
+def test_a_margin_is_mirrored_and_its_gradient_comes_back(tiny_backbone, problem, picture):
+    chosen, content, styles = structure(tiny_backbone), problem["content"], problem["styles"]
+    margin = 5
+
+    def mirrored(array: np.ndarray) -> np.ndarray:
+        return np.pad(array, [(margin, margin), (margin, margin), (0, 0)], mode="reflect")
+
+    loss, gradient = make(chosen, content, styles, margin=margin)(problem["x"])
+    expected, by_mirrored = make(chosen, mirrored(content), styles)(mirrored(problem["x"]))
+    assert loss == pytest.approx(expected, rel=1e-6)
+    assert gradient.shape == content.shape
+    for seed in range(3):  # the mirroring is linear, so the gradient goes through its transpose
+        way = picture(*content.shape[:2], seed=seed) - 0.5
+        assert np.vdot(gradient, way) == pytest.approx(
+            np.vdot(by_mirrored, mirrored(way)), rel=1e-3, abs=1e-6
+        )
+
+
+@pytest.mark.parametrize("tile_pixels", [None, 25_000])
+def test_emphasis_is_on_the_content_alone(tiny_backbone, problem, tile_pixels):
+    chosen, content, styles = structure(tiny_backbone), problem["content"], problem["styles"]
+    made = make(chosen, content, styles, tile_pixels=tile_pixels)
+    only = make(
+        chosen,
+        content,
+        styles,
+        weights=weights(style=0.0, variation=0.0, range=0.0),
+        tile_pixels=tile_pixels,
+    )
+    loss, gradient = made(problem["x"])
+    parts = made.parts
+    content_loss, by_content = only(problem["x"])
+    made.emphasis = 3.0
+    emphasised, slope = made(problem["x"])
+    assert emphasised == pytest.approx(loss + 2 * content_loss, rel=1e-5)
+    np.testing.assert_allclose(made.parts, parts, rtol=1e-5)
+    scale = np.abs(gradient).max()
+    np.testing.assert_allclose(slope, gradient + 2 * by_content, atol=1e-4 * scale)
+
+
+def test_the_margin_of_a_strip_is_narrower(tiny_backbone, picture):
+    loss, gradient = make(structure(tiny_backbone), picture(16, 40), [picture(40, 40)], margin=16)(
+        picture(16, 40, seed=1)
+    )
+    assert np.isfinite(loss)
+    assert gradient.shape == (16, 40, 3)
 
 
 def test_lite_is_compared_in_vgg19s_channels(picture):

@@ -14,7 +14,10 @@ so that one set of weights suits every photo, style and backbone:
   otherwise.
 - It adds total variation, and a penalty on values outside [0, 1]: those are cut off in the end,
   and without it a bright sky drifts beyond white, where nothing is painted any more.
-- L-BFGS gives each wavelet of the picture a step size of its own (`optimizers.lbfgs`).
+- At first the content weighs more (`Recipe.opening`), and L-BFGS gives each wavelet of the picture a
+  step size of its own (`optimizers.lbfgs`): both save evaluations.
+- The photo is mirrored around itself while it is optimised, so that its borders are painted like
+  the rest (`Recipe.margin`).
 - A large picture is done coarse to fine (`Recipe.scales`; Gatys et al., arXiv 1611.07865, §5):
   each scale starts from the last one's picture, with the detail that the run began with, and takes
   the style's statistics at its own size.
@@ -49,6 +52,7 @@ LARGEST_STYLE_SCALE = 4.0
 NOISE = 0.25  # around grey, where a recipe starts from noise and does not say how much
 ADAM_RATE = 0.02  # of the [0, 1] range, where adam takes the place of a recipe's own optimiser
 STEP_CUTS = (1.0, 0.1, 1e-2, 1e-3, 1e-4)  # of the step size: the next one where a run diverges
+OPENING = 0.2  # share of the iterations in which `Recipe.opening` may hold
 DIVERGED = 1e3  # times the loss at the start
 ROUNDING = 1e-4  # how far outside [0, 1] arithmetic may have put a mask's values
 PAIRS = (4, 10)  # least and most steps that L-BFGS remembers
@@ -282,6 +286,7 @@ def objective(
         shares=normalised_weights(options.style_weights, len(styles)),
         strength=options.strength,
         masks=masks,
+        margin=settings.margin,
         tile_pixels=tile_pixels,
     )
 
@@ -383,14 +388,18 @@ def _affordable(
     structure, _ = _structure(settings)
     memory = _Memory(settings, structure)
 
-    long, needed = max(height, width), memory.untiled(height * width)
+    def evaluated(rows: int, columns: int) -> tuple[int, int]:
+        return rows + 2 * settings.margin, columns + 2 * settings.margin
+
+    long, needed = max(height, width), memory.untiled(math.prod(evaluated(height, width)))
     for side in (long, *range((long - 1) // CELL * CELL, 0, -CELL)):
         rows, columns = round(height * side / long), round(width * side / long)
         if min(rows, columns) < min(height, width, images.MIN_SIDE):
             break
-        room = memory.tile_pixels(rows * columns, budget)
-        cut = grid(rows, columns, structure.border, room)
-        if cut and room >= min(rows * columns, smallest_tile(structure.border)):
+        whole = evaluated(rows, columns)
+        room = memory.tile_pixels(math.prod(whole), budget)
+        cut = grid(*whole, structure.border, room)
+        if cut and room >= min(math.prod(whole), smallest_tile(structure.border)):
             notes = [f"done at {side} px: {long} needs {needed / 1e9:.1f} GB"] * (side < long)
             notes += [f"tiled in {math.prod(cut)}"] * (cut != (1, 1))
             return rows, columns, room, notes
@@ -481,6 +490,7 @@ class _Search:
 
     def __iter__(self) -> Iterator[None]:
         done = self.first
+        self.evaluate.emphasis = self.settings.opening if self._opens(done) else 1.0
         for cut in STEP_CUTS:
             if cut == STEP_CUTS[1]:
                 self.notes.append("the step size was cut")
@@ -493,6 +503,9 @@ class _Search:
                 del evaluation
                 yield
                 done += 1
+                parts = self.evaluate.losses()
+                if parts["style"] <= parts["content"] or not self._opens(done):
+                    self.evaluate.emphasis = 1.0
                 if self.best is None:
                     return
                 if self.settings.optimizer != "lbfgs" and diverged:
@@ -501,6 +514,9 @@ class _Search:
                 self.at_minimum = True
                 return
         self.notes.append("the loss went on growing, so this is the best picture met")
+
+    def _opens(self, done: int) -> bool:
+        return done < OPENING * self.settings.iterations
 
     def _evaluations(self, done: int, cut: float) -> Iterator[optimizers.Evaluation]:
         start: Any = self.best

@@ -1,5 +1,6 @@
 """What a Hugging Face Space does with this folder, and what its README must say."""
 
+import gzip
 import json
 import os
 import re
@@ -114,6 +115,22 @@ def test_the_page_and_the_endpoint_work_on_a_space(space, tmp_path):
         Image.open(ROOT / "examples/photos/cat.jpg") as photo,
     ):
         assert (image.format, image.size) == ("PNG", photo.size)
+
+
+def test_the_page_comes_compressed_and_its_scripts_are_kept(space):
+    url, _ = space
+    asked = urllib.request.Request(f"{url}/", headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(asked) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        sent = answer.read()
+    page = gzip.decompress(sent)
+    assert len(sent) < len(page) / 2
+    (script,) = re.findall(rb'src="\.?/?(assets/[^"]+\.js)"', page)[:1]
+    with urllib.request.urlopen(f"{url}/{script.decode()}") as answer:
+        assert "immutable" in answer.headers["Cache-Control"]
+    with pytest.raises(urllib.error.HTTPError) as none:
+        urllib.request.urlopen(f"{url}/assets/none.js")
+    assert "immutable" not in none.value.headers.get("Cache-Control", "")
 
 
 # ---- The README's front matter -----------------------------------------------------------------

@@ -14,8 +14,8 @@ so that one set of weights suits every photo, style and backbone:
   otherwise.
 - It adds total variation, and a penalty on values outside [0, 1]: those are cut off in the end,
   and without it a bright sky drifts beyond white, where nothing is painted any more.
-- At first the content weighs more (`Recipe.opening`), and L-BFGS gives each wavelet of the picture a
-  step size of its own (`optimizers.lbfgs`): both save evaluations.
+- At first the content weighs more (`Recipe.opening`), and L-BFGS gives each wavelet of the picture
+  a step size of its own (`optimizers.lbfgs`): both save evaluations.
 - The photo is mirrored around itself while it is optimised, so that its borders are painted like
   the rest (`Recipe.margin`).
 - A large picture is done coarse to fine (`Recipe.scales`; Gatys et al., arXiv 1611.07865, §5):

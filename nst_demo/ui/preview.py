@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import FileResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,9 +47,13 @@ class Preview:
             headers = {"Cache-Control": "public, max-age=86400"}
             await FileResponse(PICTURES[scope["path"]], headers=headers)(scope, receive, send)
         elif scope["path"] in ("", "/"):
-            await self.app(scope, receive, _Rewriter(scope, send))
+            # Gradio compresses only what has a file's name: not the page, which is 0.9 MB.
+            await GZipMiddleware(self._rewritten)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+    async def _rewritten(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, _Rewriter(scope, send))
 
 
 class _Rewriter:

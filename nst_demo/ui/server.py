@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import gradio as gr
 from gradio import processing_utils
 from gradio.state_holder import SessionState
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -39,6 +39,7 @@ LONG_LINES = {"quality", "video"}
 # In the long lines together, running or waiting. One for each page and each program; several
 # pages may share an address, as the people of one school do.
 LONG_OF_SESSION, LONG_OF_PROGRAMS, LONG_OF_ADDRESS = 1, 1, 4
+KEPT = "public, max-age=31536000, immutable"
 RETURN_EVERY = 10  # s between two times that freed memory goes back to the system: 0.03 s of work
 TOO_LARGE = f"The file is over {MAX_UPLOAD >> 20} MB; save or export it smaller."
 NOT_INLINE = "The request is too large; upload files instead of writing them into it."
@@ -73,6 +74,23 @@ class Closed:
             await PlainTextResponse("Not found.", 404)(scope, receive, send)
         else:
             await self.app(scope, receive, send)
+
+
+class Assets:
+    """ASGI middleware: browsers keep gradio's own scripts and styles, a hundred files whose names
+    change with what is in them, and need not ask again for each."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_kept(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                MutableHeaders(scope=message)["Cache-Control"] = KEPT
+            await send(message)
+
+        assets = scope["type"] == "http" and scope["path"].startswith("/assets/")
+        await self.app(scope, receive, send_kept if assets else send)
 
 
 class Events:
@@ -310,6 +328,7 @@ def launch_options() -> dict[str, Any]:
             "middleware": [
                 Middleware(Closed),
                 Middleware(preview.Preview),
+                Middleware(Assets),
                 Middleware(BodyLimit),
                 Middleware(Events),
             ],

@@ -1,6 +1,5 @@
 """The Webcam tab: Chromium's made-up camera, painted live."""
 
-import pytest
 from playwright.sync_api import expect
 
 expect.set_options(timeout=60_000)
@@ -27,23 +26,20 @@ def test_the_camera_is_painted_live(page):
     page.get_by_role("button", name="capture photo").click()  # now it says Stop
 
 
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
+def test_why_there_is_no_camera_is_a_sentence(page):
+    page.get_by_role("tab", name="Webcam").click()
+    for name, sentence in (
         ("NotAllowedError", "The camera was not allowed; allow it"),
         ("NotFoundError", "No camera was found; connect one"),
         ("AbortError", "The camera could not be started"),
-    ],
-)
-def test_why_there_is_no_camera_is_a_sentence(page, name, sentence):
-    page.get_by_role("tab", name="Webcam").click()
-    page.evaluate(
-        """(name) => { navigator.mediaDevices.getUserMedia =
-          () => Promise.reject(new DOMException('no', name)) }""",
-        name,
-    )
-    page.get_by_text("Click to Access Webcam").click()
-    expect(page.get_by_role("alert").get_by_text(sentence)).to_be_visible()
+    ):
+        page.evaluate(
+            """(name) => { navigator.mediaDevices.getUserMedia =
+              () => Promise.reject(new DOMException('no', name)) }""",
+            name,
+        )
+        page.get_by_text("Click to Access Webcam").click()
+        expect(page.get_by_role("alert").get_by_text(sentence)).to_be_visible()
 
 
 def test_without_https_there_is_no_camera(page):

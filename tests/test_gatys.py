@@ -1,5 +1,6 @@
 """Image optimisation: its loss and gradient against NumPy, its steps, and what it refuses."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -779,6 +780,15 @@ def test_the_margin_is_planned_for(options, add_recipe, picture, style):
     assert notes[0] is None
     assert notes[2] is None
     assert str(notes[1]).startswith("done at ")
+
+
+def test_the_least_memory_that_is_told_is_enough(options, add_recipe, picture, style):
+    name = add_recipe(replace(PLAIN, name="with margin", margin=8))
+    strip, chosen = picture(16, 2048), {"recipe": name, "size": 2048}
+    with pytest.raises(StyleTransferError) as told:
+        next(gatys.iterate(strip, [style], options(**chosen, max_memory=0.1)))
+    (least,) = re.findall(r"allow (\d\.\d+) GB", str(told.value))
+    next(gatys.iterate(strip, [style], options(**chosen, max_memory=float(least))))
 
 
 def test_too_little_memory_for_anything_is_told(options, picture, style):

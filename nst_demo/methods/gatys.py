@@ -403,9 +403,10 @@ def _affordable(
             notes = [f"done at {side} px: {long} needs {needed / 1e9:.1f} GB"] * (side < long)
             notes += [f"tiled in {math.prod(cut)}"] * (cut != (1, 1))
             return rows, columns, room, notes
+    least = memory.untiled(math.prod(evaluated(images.MIN_SIDE, long)))
     raise StyleTransferError(
         f"{budget / 1e9:.2f} GB of memory are too little for any size; allow "
-        f"{(memory.untiled(images.MIN_SIDE * max(height, width)) + 1e7) / 1e9:.2f} GB or more."
+        f"{(least + 1e7) / 1e9:.2f} GB or more."
     )
 
 

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from nst_demo import backbones, images, losses, models
+from nst_demo import backbones, images, losses, models, strokes
 from nst_demo.errors import StyleTransferError
 
 CELL = 16  # px; tiles begin at multiples of it, so that pooling falls on the whole picture's cells
@@ -642,9 +642,9 @@ class Objective:
         self.structure, self.tile_pixels = structure, tile_pixels
         self.compiled = compiled(structure)
         self.margin = min(margin, min(content.shape[:2]) - 1)
-        self.guides, areas = _guides(masks, shares, *content.shape[:2])
-        self.guides = _mirrored(self.guides[0], self.margin)[None]
-        content = _mirrored(content, self.margin)
+        guides, areas = _guides(masks, shares, *content.shape[:2])
+        self.guides = strokes.mirrored(guides[0], self.margin, 1)[None]
+        content = strokes.mirrored(content, self.margin, 1)
         height, width = content.shape[:2]
         self.pixels = height * width
         self.tiles = self._tiles(height, width)
@@ -738,7 +738,7 @@ class Objective:
         return total
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
-        x = _mirrored(x, self.margin)
+        x = strokes.mirrored(x, self.margin, 1)
         emphasised = np.array([self.emphasis, 1.0, 1.0, 1.0], "float32")
         targets = self.targets._replace(weights=emphasised * self.targets.weights)
         if len(self.tiles) > 1:
@@ -767,13 +767,8 @@ class Objective:
         return {"total": sum(parts.values()), **parts}
 
 
-def _mirrored(x: np.ndarray, margin: int) -> np.ndarray:
-    """(h, w, C) with `margin` px mirrored around it: (h + 2 margin, w + 2 margin, C)."""
-    return np.pad(x, [(margin, margin)] * 2 + [(0, 0)], mode="reflect") if margin else x
-
-
 def _folded(gradient: np.ndarray, margin: int) -> np.ndarray:
-    """The gradient by x from that by `_mirrored(x, margin)`: a pixel's copies count as itself."""
+    """The gradient by x from that by `strokes.mirrored(x, margin, 1)`: a pixel's copies are it."""
     if not margin:
         return gradient
     rows = gradient[margin:-margin].copy()

@@ -39,6 +39,8 @@ class Preview:
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        # Gradio compresses only what has a file's name: not the page, which is 0.9 MB.
+        self.page = GZipMiddleware(self._rewritten)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
@@ -47,8 +49,7 @@ class Preview:
             headers = {"Cache-Control": "public, max-age=86400"}
             await FileResponse(PICTURES[scope["path"]], headers=headers)(scope, receive, send)
         elif scope["path"] in ("", "/"):
-            # Gradio compresses only what has a file's name: not the page, which is 0.9 MB.
-            await GZipMiddleware(self._rewritten)(scope, receive, send)
+            await self.page(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 

@@ -16,12 +16,21 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from httpx import Response
 from packaging.requirements import Requirement
 from packaging.version import Version
 from PIL import Image
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 import nst_demo
 from bench.server import free_port
+from nst_demo.ui import server
 
 ROOT = Path(nst_demo.__file__).parents[1]
 START_SECONDS = 120
@@ -131,6 +140,35 @@ def test_the_page_comes_compressed_and_its_scripts_are_kept(space):
     with pytest.raises(urllib.error.HTTPError) as none:
         urllib.request.urlopen(f"{url}/assets/none.js")
     assert "immutable" not in none.value.headers.get("Cache-Control", "")
+
+
+def test_scripts_are_read_and_compressed_once():
+    reads: list[str] = []
+
+    def script(request: Request) -> PlainTextResponse:
+        name = request.path_params["name"]
+        reads.append(name)
+        return PlainTextResponse(f"{name};" * 1000, 404 if name == "none.js" else 200)
+
+    routes = [Route("/assets/{name:path}", script)]
+    middleware = [Middleware(CORSMiddleware, allow_origins=["*"]), Middleware(server.Assets)]
+    client = TestClient(Starlette(routes=routes, middleware=middleware))
+
+    def get(name: str, encoding: str = "br") -> Response:
+        return client.get(f"/assets/{name}", headers={"Accept-Encoding": encoding, "Origin": "a"})
+
+    first, again = get("a.js"), get("a.js")
+    assert (again.content, again.headers) == (first.content, first.headers)
+    assert again.text == "a.js;" * 1000
+    assert again.headers["content-encoding"] == "br"
+    assert again.headers["cache-control"] == server.KEPT
+    assert get("a.js", "gzip").headers["content-encoding"] == "gzip"
+    plain = get("a.js", "identity")
+    assert "content-encoding" not in plain.headers
+    assert reads == ["a.js"] * 3  # one for each encoding
+    for name in ("none.js", "none.js", "b/a.js", "b/a.js"):
+        get(name)
+    assert len(reads) == 7  # nothing is kept of what is not there, nor under a second address
 
 
 # ---- The README's front matter -----------------------------------------------------------------

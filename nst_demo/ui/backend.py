@@ -25,7 +25,8 @@ def warm_up() -> None:
         try:
             nst_demo.warm_up()
         except Exception:
-            log.exception("The warm-up failed; the first picture will tell why.")
+            if threading.main_thread().is_alive():  # else the app ends, and takes TensorFlow apart
+                log.exception("The warm-up failed; the first picture will tell why.")
         finally:
             _ready.set()
 

@@ -1,14 +1,17 @@
 """What a visitor does, on the real page with the real networks."""
 
 import re
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from bench import page as page_bench
 from nst_demo import images
+from nst_demo.ui import preview
 
 expect.set_options(timeout=60_000)
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +79,16 @@ def draw(page: Page, *points: tuple[float, float]) -> None:
     for place in places[1:]:
         page.mouse.move(*place, steps=5)
     page.mouse.up()
+
+
+def test_the_page_names_its_scripts_beforehand(browser: Browser, url: str):
+    recorded = preview.SCRIPTS.read_text("utf-8").split()
+    asked = page_bench.scripts(browser, url)
+    if all((preview.ASSETS / name).is_file() for name in recorded):
+        assert sorted(asked) == sorted(recorded), "run `python -m bench.page --write`"
+    with urllib.request.urlopen(url) as answer:
+        named = set(re.findall(r'"modulepreload" [^>]*/assets/([^"]+)"', answer.read().decode()))
+    assert named == {name for name in recorded if (preview.ASSETS / name).is_file()}
 
 
 def test_first_visit_to_first_picture(page):

@@ -1,10 +1,39 @@
 // The share bar of links.share_html, as gr.HTML's js_on_load: element is given.
 // The address is that of this very frame: on huggingface.co the Space's own one.
 
-const address = () => {
-  const bar = element.querySelector('.share');
-  return window.location.origin + window.location.pathname + '?' + bar.dataset.query;
-};
+const page = window.location.origin + window.location.pathname;
+const bar = () => element.querySelector('.share').dataset;
+const address = () => page + '?' + bar().query;
+
+// Of the page and not of the bar, which each result brings anew.
+const can = document.documentElement.classList;
+can.toggle('can-share', 'share' in navigator);
+can.toggle('can-copy-pictures', 'ClipboardItem' in window && 'clipboard' in navigator);
+
+async function picture() {
+  const path = bar().picture.split('/').map(encodeURIComponent).join('/');
+  const answer = await fetch(new URL('gradio_api/file=' + path, document.baseURI));
+  if (!answer.ok) throw new Error('The picture is gone.');
+  return answer.blob();
+}
+
+async function copyPicture() {
+  // A promise in it: Safari lets nothing be copied later than the click.
+  await navigator.clipboard.write([new ClipboardItem({ 'image/png': picture() })]);
+}
+
+// The picture where this browser sends files, with its link where it has one.
+async function send() {
+  const { query, picture: path } = bar(), data = { title: 'Neural Style Transfer' };
+  if (query !== undefined) data.url = address();
+  if (path !== undefined) {
+    const name = path.split('/').pop();
+    const files = [new File([await picture()], name, { type: 'image/png' })];
+    if (navigator.canShare?.({ files })) data.files = files;
+  }
+  if (!data.url && !data.files) throw new Error('This browser sends no files.');
+  await navigator.share(data);
+}
 
 // Without a secure context, or in a frame that may not, there is no navigator.clipboard.
 async function copy(text) {
@@ -43,6 +72,14 @@ element.addEventListener('click', async ({ target }) => {
   if (button.classList.contains('copy')) {
     if (await copy(address())) say(button, 'Copied');
     else show('Copy this link', address());
+  }
+  if (button.classList.contains('copy-picture')) {
+    try { await copyPicture(); say(button, 'Copied'); } catch { say(button, 'Not possible here'); }
+  }
+  if (button.classList.contains('send')) {
+    try { await send(); } catch (error) {
+      if (error.name !== 'AbortError') say(button, 'Not possible here');  // AbortError: by the visitor
+    }
   }
   if (button.classList.contains('embed')) {
     const source = address().replaceAll('&', '&amp;').replaceAll('"', '&quot;');

@@ -372,15 +372,25 @@ def opened_html(found: State) -> str:
     return words
 
 
-def share_html(found: State | None, why: str = "") -> str:
-    """The bar with "Copy link" and "Embed", or the sentence why there is no link."""
-    if found is None:
-        return f'<div class="share"><p>{html.escape(why)}</p></div>' if why else ""
+def share_html(found: State | None, why: str = "", picture: str | None = None) -> str:
+    """The bar that sends a result on: its link, or the sentence why there is none; and the picture
+    itself, a file of ours. The script shows only what this browser can do."""
+    buttons = ""
+    if found is not None:
+        buttons += '<button type="button" class="copy">Copy link</button>'
+    if picture is not None:
+        buttons += '<button type="button" class="copy-picture">Copy picture</button>'
+    if buttons:
+        buttons += '<button type="button" class="send">Share</button>'
+    if found is not None:
+        buttons += '<button type="button" class="embed">Embed</button>'
+    words = f"<p>{html.escape(why)}</p>" if why else ""
+    if not buttons + words:
+        return ""
+    asked = "" if found is None else f' data-query="{html.escape(query(found))}"'
+    file = "" if picture is None else f' data-picture="{html.escape(picture)}"'
     return (
-        f'<div class="share" data-query="{html.escape(query(found))}">'
-        '<button type="button" class="copy">Copy link</button>'
-        '<button type="button" class="embed">Embed</button>'
-        '<span class="said" role="status"></span>'
+        f'<div class="share"{asked}{file}>{buttons}<span class="said" role="status"></span>{words}'
         '<dialog aria-labelledby="share-title"><h2 id="share-title"></h2>'
         '<textarea readonly rows="5" aria-label="Text to copy"></textarea>'
         '<p class="row"><button type="button" class="copy-text">Copy</button>'
@@ -515,9 +525,9 @@ def of_result(path: str | None) -> str:
     if path is None:
         return ""
     try:
-        return share_html(of_settings(settings.read(path)))
+        return share_html(of_settings(settings.read(path)), picture=path)
     except StyleTransferError as error:
-        return share_html(None, str(error))
+        return share_html(None, str(error), path)
 
 
 def of_done(done: compare_tab.Done | None) -> str:

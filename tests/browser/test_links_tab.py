@@ -56,12 +56,34 @@ def test_a_fast_result_comes_back_for_another_visitor(visit):
     assert query(again) == found
 
 
+# What the picture in the clipboard is, and a browser that can share: what it is given.
+COPIED = """async () => {
+  const [item] = await navigator.clipboard.read();
+  const picture = await createImageBitmap(await item.getType('image/png'));
+  return [picture.height, picture.width];
+}"""
+SHARING = """
+navigator.canShare = () => true;
+navigator.share = async ({title, url, files}) => {
+  const [file] = files ?? [];
+  const bytes = file && new Uint8Array(await file.slice(1, 4).arrayBuffer());
+  const begins = bytes && String.fromCharCode(...bytes);
+  window.shared = [title, url, file?.name, file?.type, begins];
+};
+"""
+
+
 def test_copied_link_and_embed(visit, url):
     page = visit("photo=cat&style=linocut", permissions=["clipboard-read", "clipboard-write"])
     found = query(page)
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == f"{url}?{found}"
+    expect(page.get_by_role("button", name="Copied")).to_have_count(0)
+    page.get_by_role("button", name="Copy picture").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate(COPIED) == [300, 451]
+    expect(page.get_by_role("button", name="Share")).to_be_hidden()  # this browser cannot
     page.get_by_role("button", name="Embed").click()
     snippet = page.get_by_role("textbox", name="Text to copy").input_value()
     assert snippet.startswith(f'<iframe src="{url}?{found.replace("&", "&amp;")}"')
@@ -73,9 +95,15 @@ def test_copied_link_and_embed(visit, url):
     expect(frame.get_by_role("button", name="Copy link")).to_be_visible()
 
 
-def test_without_a_clipboard_the_link_is_copied_or_shown(visit):
+def test_shared_or_without_a_clipboard_copied_or_shown(visit, url):
     page = visit("photo=cat&style=linocut")
-    query(page)
+    found = query(page)
+    page.evaluate(SHARING + "document.documentElement.classList.add('can-share')")
+    page.get_by_role("button", name="Share").click()
+    page.wait_for_function("window.shared")
+    title, address, name, *_ = page.evaluate("window.shared")
+    assert (title, address) == ("Neural Style Transfer", f"{url}?{found}")
+    assert name.endswith(".png")
     page.evaluate("() => { Object.defineProperty(navigator, 'clipboard', {value: undefined}) }")
     page.get_by_role("button", name="Copy link").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()  # by execCommand
@@ -108,6 +136,7 @@ def test_another_version_says_so(visit):
 
 
 def test_an_upload_has_no_link(page, style_file):
+    page.evaluate(SHARING + "document.documentElement.classList.add('can-share')")
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Upload a style").click()
     chooser.value.set_files(style_file)
@@ -116,6 +145,11 @@ def test_an_upload_has_no_link(page, style_file):
     expect(page.get_by_text("A link cannot carry your style")).to_be_visible()
     expect(page.get_by_role("button", name="Copy link")).to_have_count(0)
     expect(page.locator("#settings")).to_be_visible()
+    page.get_by_role("button", name="Share").click()  # the picture alone
+    page.wait_for_function("window.shared")
+    title, address, name, kind, begins = page.evaluate("window.shared")
+    assert (title, address, kind, begins) == ("Neural Style Transfer", None, "image/png", "PNG")
+    assert name.endswith(".png")
 
 
 def test_a_comparison_comes_back(visit):

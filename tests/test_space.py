@@ -1,6 +1,7 @@
 """What a Hugging Face Space does with this folder, and what its README must say."""
 
 import gzip
+import io
 import json
 import os
 import re
@@ -30,7 +31,7 @@ from starlette.testclient import TestClient
 
 import nst_demo
 from bench.server import free_port
-from nst_demo.ui import server
+from nst_demo.ui import controls, picker, preview, server
 
 ROOT = Path(nst_demo.__file__).parents[1]
 START_SECONDS = 120
@@ -133,7 +134,15 @@ def test_the_page_comes_compressed_and_its_scripts_are_kept(space):
         assert answer.headers["Content-Encoding"] == "gzip"
         sent = answer.read()
     page = gzip.decompress(sent)
-    assert len(sent) < len(page) / 2
+    assert len(sent) < 80_000  # no picture is in it
+    (tile, *_) = re.findall(rb"pictures/\w+\.webp", page)
+    with urllib.request.urlopen(f"{url}/{tile.decode()}") as answer:
+        assert answer.headers["Content-Type"] == "image/webp"
+        assert answer.headers["Cache-Control"] == preview.KEPT
+        assert Image.open(io.BytesIO(answer.read())).size in (
+            (picker.TILE,) * 2,
+            (controls.NETWORK_TILE,) * 2,
+        )
     (script,) = re.findall(rb'src="\.?/?(assets/[^"]+\.js)"', page)[:1]
     with urllib.request.urlopen(f"{url}/{script.decode()}") as answer:
         assert "immutable" in answer.headers["Cache-Control"]
@@ -161,7 +170,7 @@ def test_scripts_are_read_and_compressed_once():
     assert (again.content, again.headers) == (first.content, first.headers)
     assert again.text == "a.js;" * 1000
     assert again.headers["content-encoding"] == "br"
-    assert again.headers["cache-control"] == server.KEPT
+    assert again.headers["cache-control"] == preview.KEPT
     assert get("a.js", "gzip").headers["content-encoding"] == "gzip"
     plain = get("a.js", "identity")
     assert "content-encoding" not in plain.headers

@@ -6,7 +6,6 @@ the controls' values of a method's options, and each undoes the other.
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -175,10 +174,9 @@ def network_rules() -> str:
     for place, path in enumerate(weight_files.trained_styles().values(), 1):
         picture = files.trained_picture(path)
         if picture is not None:
-            data = base64.b64encode(files.tile(picture, NETWORK_TILE)).decode()
             rules.append(
                 f"#network label:nth-child({place})::before"
-                f" {{ background-image: url(data:image/webp;base64,{data}) !important; }}"
+                f" {{ background-image: url({files.tile(picture, NETWORK_TILE)}) !important; }}"
             )
     return "\n".join(rules)
 

@@ -7,7 +7,6 @@ never taken for a path: a gallery style is its name, a trained one "trained:NAME
 
 from __future__ import annotations
 
-import base64
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -144,8 +143,6 @@ def thumbnail(path: str) -> str:
 
 
 def _picture(pick: Pick) -> str:
-    """As data: the page needs no other request for it, and no file can be gone."""
     if pick.path is None:
         return "<i></i>"
-    data = base64.b64encode(files.tile(Path(pick.path), TILE)).decode("ascii")
-    return f'<img alt="" src="data:image/webp;base64,{data}">'
+    return f'<img alt="" loading="lazy" src="{files.tile(Path(pick.path), TILE)}">'

@@ -1,5 +1,5 @@
 """What stands in the page's head: what other sites show of a link to it (Open Graph), its icon,
-and the scripts it will ask for; and the example picture.
+and the scripts it will ask for; and the pictures that the page shows to everybody.
 
 Gradio 6.31 writes its own og: tags into the page, with its own title and picture, and adds
 `launch(head=...)` by a script in the browser, which no link preview runs. So the tags are put right
@@ -20,10 +20,11 @@ from pathlib import Path
 import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nst_demo.errors import StyleTransferError
+from nst_demo.ui import files
 
 TITLE = "Neural Style Transfer"
 DESCRIPTION = (
@@ -33,6 +34,7 @@ DESCRIPTION = (
 CARD = Path(__file__).with_name("preview.jpg")
 EXAMPLE = Path(__file__).with_name("example.webp")
 ICON = Path(__file__).with_name("icon.svg")
+KEPT = "public, max-age=31536000, immutable"  # for what has another address when it changes
 CARD_PATH, EXAMPLE_PATH = "/preview.jpg", "/example.webp"
 PICTURES = {CARD_PATH: CARD, EXAMPLE_PATH: EXAMPLE}
 # Of gradio 6.31; `python -m bench.page --write` renews it.
@@ -57,6 +59,11 @@ class Preview:
         elif scope["path"] in PICTURES:
             headers = {"Cache-Control": "public, max-age=86400"}
             await FileResponse(PICTURES[scope["path"]], headers=headers)(scope, receive, send)
+        elif scope["path"][1:] in files.SHOWN_TO_ALL:
+            address = scope["path"][1:]
+            kind, headers = f"image/{address.rpartition('.')[2]}", {"Cache-Control": KEPT}
+            answer = Response(files.SHOWN_TO_ALL[address], headers=headers, media_type=kind)
+            await answer(scope, receive, send)
         elif scope["path"] in ("", "/"):
             await self.page(scope, receive, send)
         else:

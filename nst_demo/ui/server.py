@@ -40,7 +40,6 @@ LONG_LINES = {"quality", "video"}
 # In the long lines together, running or waiting. One for each page and each program; several
 # pages may share an address, as the people of one school do.
 LONG_OF_SESSION, LONG_OF_PROGRAMS, LONG_OF_ADDRESS = 1, 1, 4
-KEPT = "public, max-age=31536000, immutable"
 ASSET = re.compile(r"/assets/[\w.-]+")  # one address for each file: what is kept has an end
 RETURN_EVERY = 10  # s between two times that freed memory goes back to the system: 0.03 s of work
 TOO_LARGE = f"The file is over {MAX_UPLOAD >> 20} MB; save or export it smaller."
@@ -104,7 +103,7 @@ class Assets:
 
         async def send_kept(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 200:
-                MutableHeaders(scope=message)["Cache-Control"] = KEPT
+                MutableHeaders(scope=message)["Cache-Control"] = preview.KEPT
             sent.append(_copy(message))
             await send(message)
 

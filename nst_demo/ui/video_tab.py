@@ -126,13 +126,13 @@ def limits_text(limits: reading.Limits, megabytes: float | None) -> str:
 
 
 def frame_html(clip: str, limits: reading.Limits) -> str:
-    """A clip's first frame, for the page; StyleTransferError for a clip that is refused.
-
-    The picture is part of the HTML: a file would be gone after an hour, also for who comes then.
-    """
+    """A clip's first frame, for the page; StyleTransferError for a clip that is refused."""
     frame = images.encode(reading.first_frame(clip, size=FRAME_SIZE, limits=limits), None, "JPEG")
-    data = base64.b64encode(frame).decode("ascii")
-    return f'<img alt="First frame of the clip" src="data:image/jpeg;base64,{data}">'
+    if clip == str(FIRST_CLIP):  # a visitor's own is nobody else's
+        source = files.shown_to_all(frame, "jpeg")
+    else:
+        source = f"data:image/jpeg;base64,{base64.b64encode(frame).decode('ascii')}"
+    return f'<img alt="First frame of the clip" loading="lazy" src="{source}">'
 
 
 # ---- Runs, as plain functions --------------------------------------------------------------------

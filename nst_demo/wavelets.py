@@ -12,10 +12,10 @@ from collections.abc import Iterator
 import numpy as np
 
 LEVELS = 5  # detail of 2, 4 ... 32 px; what is coarser stays together
-# Rows: brightness, red against blue, green against both: near the principal axes of photos (Ohta,
-# Kanade & Sakai, "Color information for region segmentation", 1980).
-OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [-1, 2, -1]], "float32")
-OPPONENT /= np.linalg.norm(OPPONENT, axis=1, keepdims=True)
+# Lengths of brightness (1, 1, 1), red against blue (1, 0, -1), and green against both (-1, 2, -1):
+# near the principal axes of photos (Ohta, Kanade & Sakai, "Color information for region
+# segmentation", 1980).
+_BRIGHTNESS, _RED_BLUE, _GREEN = np.sqrt(np.array([1 / 3, 1 / 2, 1 / 6])).astype("float32")
 _HALF = np.float32(np.sqrt(0.5))
 
 
@@ -53,13 +53,45 @@ def _turned(x: np.ndarray) -> np.ndarray:
     return x.swapaxes(1, 2)
 
 
+def _opponent(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 3) -> (3, H, W).
+
+    Written out, as is its inverse: NumPy's product of matrices is by threads that go on waiting for
+    more, and take a sixth of the next evaluation's time from TensorFlow's.
+    """
+    red, green, blue = np.moveaxis(picture, 2, 0)
+    found = np.empty((3, *picture.shape[:2]), picture.dtype)
+    both = red + blue
+    np.add(both, green, out=found[0])
+    np.subtract(red, blue, out=found[1])
+    np.add(green, green, out=found[2])
+    found[2] -= both
+    for part, length in zip(found, (_BRIGHTNESS, _RED_BLUE, _GREEN), strict=True):
+        part *= length
+    return found
+
+
+def _primary(opponent: np.ndarray) -> np.ndarray:
+    """(3, H, W), which is used up -> (H, W, 3): the inverse of `_opponent`."""
+    brightness, red_blue, green = opponent
+    for part, length in zip(opponent, (_BRIGHTNESS, _RED_BLUE, _GREEN), strict=True):
+        part *= length
+    found = np.empty((*opponent.shape[1:], 3), opponent.dtype)
+    brightness -= green
+    np.add(brightness, red_blue, out=found[..., 0])
+    np.subtract(brightness, red_blue, out=found[..., 2])
+    green *= np.float32(3)
+    np.add(brightness, green, out=found[..., 1])
+    return found
+
+
 def analysed(picture: np.ndarray) -> np.ndarray:
     """Coefficients (3, H, W) of a picture (H, W, 3) of any size and range, float32.
 
     Mallat's layout: the coarse picture at the top left, each level's detail around it. Lengths
     and scalar products are those of the pictures.
     """
-    x = np.ascontiguousarray((picture @ OPPONENT.T).transpose(2, 0, 1))
+    x = _opponent(picture)
     aside = np.empty_like(x)
     for height, width in _detailed(*x.shape[1:]):
         part, other = x[:, :height, :width], aside[:, :height, :width]
@@ -75,7 +107,7 @@ def synthesised(coefficients: np.ndarray) -> np.ndarray:
         part, other = x[:, :height, :width], aside[:, :height, :width]
         _join(_turned(part), _turned(other))
         _join(other, part)
-    return (x.reshape(3, -1).T @ OPPONENT).reshape(*x.shape[1:], 3)
+    return _primary(x)
 
 
 def bands(coefficients: np.ndarray) -> Iterator[np.ndarray]:

@@ -768,11 +768,11 @@ def test_where_tiles_do_not_help_it_is_done_smaller_and_said(options, picture, s
 
 
 def test_the_margin_is_planned_for(options, add_recipe, picture, style):
-    """A picture that just fits without its margin is done smaller with it."""
+    """A picture that just fits without its margin is done smaller with it: no tile fits either."""
     name = add_recipe(replace(PLAIN, name="with margin", margin=8))
-    large, chosen = picture(240, 320, seed=3), {"iterations": 1, "recipe": name}
-    exact = gigabytes(options(), 240 * 320, 240 * 320)
-    needed = gigabytes(options(), 256 * 336, 256 * 336)
+    large, chosen = picture(96, 128, seed=3), {"iterations": 1, "recipe": name}
+    exact = gigabytes(options(), 96 * 128, 96 * 128)
+    needed = gigabytes(options(), 112 * 144, 112 * 144)
     notes = [
         list(gatys.iterate(large, [style], options(max_memory=1.001 * room, **values)))[-1].note
         for room, values in ((exact, {"iterations": 1}), (exact, chosen), (needed, chosen))

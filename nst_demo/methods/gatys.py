@@ -55,7 +55,9 @@ STEP_CUTS = (1.0, 0.1, 1e-2, 1e-3, 1e-4)  # of the step size: the next one where
 OPENING = 0.2  # share of the iterations in which `Recipe.opening` may hold
 DIVERGED = 1e3  # times the loss at the start
 ROUNDING = 1e-4  # how far outside [0, 1] arithmetic may have put a mask's values
-PAIRS = (4, 10)  # least and most steps that L-BFGS remembers
+# Least and most steps that L-BFGS remembers, by its scaling. In wavelets ten lead no lower than
+# five, and reading them takes time.
+PAIRS = {"secant": (4, 10), "wavelets": (4, 5)}
 PAIR_BYTES = 105e6  # that they may take: ten of 661 x 661 px, four of 1024 x 1024
 
 
@@ -327,7 +329,7 @@ class _Memory:
         if models.device().kind == "CPU":  # else the optimiser works in another memory
             buffers = BUFFERS[self.settings.optimizer]
             if self.settings.optimizer == "lbfgs":
-                buffers += 2 * _pairs(round(3 * pixels))
+                buffers += 2 * _pairs(round(3 * pixels), self.settings.scaling)
         return PROGRAM_BYTES + WEIGHT_COPIES * self.weights() + 4 * pixels * (3 * buffers + kept)
 
     def weights(self) -> float:
@@ -457,9 +459,9 @@ def _evaluation_seconds(settings: Recipe, scale: Scale) -> float | None:
 # ---- The search at one scale ---------------------------------------------------------------------
 
 
-def _pairs(values: int) -> int:
+def _pairs(values: int, scaling: optimizers.Scaling) -> int:
     """Steps that L-BFGS remembers of a picture of so many values: fewer of a large one."""
-    return int(np.clip(PAIR_BYTES / (8 * values), *PAIRS))
+    return int(np.clip(PAIR_BYTES / (8 * values), *PAIRS[scaling]))
 
 
 class _Search:
@@ -521,8 +523,9 @@ class _Search:
 
     def _evaluations(self, done: int, cut: float) -> Iterator[optimizers.Evaluation]:
         start: Any = self.best
+        pairs = _pairs(start.size, self.settings.scaling)
         return optimizers.minimise(
-            self.evaluate, start, self.settings, first=done, cut=cut, memory=_pairs(start.size)
+            self.evaluate, start, self.settings, first=done, cut=cut, memory=pairs
         )
 
     def _keep(self, evaluation: optimizers.Evaluation, first: bool) -> None:

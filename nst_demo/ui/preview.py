@@ -46,11 +46,11 @@ HOST = re.compile(r"[A-Za-z0-9.\[\]:-]{1,120}")
 
 
 class Preview:
-    """ASGI middleware: the page with our tags, and the picture they name."""
+    """ASGI middleware: the page with our tags, the picture they name, and those shown to all."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        # Gradio compresses only what has a file's name: not the page, which is 0.9 MB.
+        # Gradio compresses only what has a file's name: not the page, which is 0.7 MB.
         self.page = GZipMiddleware(self._rewritten, compresslevel=6)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,10 +59,9 @@ class Preview:
         elif scope["path"] in PICTURES:
             headers = {"Cache-Control": "public, max-age=86400"}
             await FileResponse(PICTURES[scope["path"]], headers=headers)(scope, receive, send)
-        elif scope["path"][1:] in files.SHOWN_TO_ALL:
-            address = scope["path"][1:]
-            kind, headers = f"image/{address.rpartition('.')[2]}", {"Cache-Control": KEPT}
-            answer = Response(files.SHOWN_TO_ALL[address], headers=headers, media_type=kind)
+        elif (picture := files.SHOWN_TO_ALL.get(scope["path"][1:])) is not None:
+            kind = "image/" + scope["path"].rpartition(".")[2]
+            answer = Response(picture, headers={"Cache-Control": KEPT}, media_type=kind)
             await answer(scope, receive, send)
         elif scope["path"] in ("", "/"):
             await self.page(scope, receive, send)

@@ -96,6 +96,18 @@ class StyledConvolution(keras.layers.Layer):
         return modulated_convolution(features, kernel, self.bias, gain, shift, self.padding)
 
 
+def repeated(pattern: np.ndarray, features, start=(0, 0)):
+    """`pattern` (h, w, C) over and over, as large as `features`: (1, H, W, C), of their dtype.
+
+    `start`: its row and column at the top left.
+    """
+    found = ops.cast(ops.convert_to_tensor(pattern), features.dtype)
+    for axis, side in enumerate(pattern.shape[:2]):
+        cells = ops.arange(ops.shape(features)[axis + 1], dtype="int32") + start[axis]
+        found = ops.take(found, cells % side, axis=axis)
+    return found[None]
+
+
 class Grain(keras.layers.Layer):
     """Adds a fixed random pattern: (B, h, w, C) -> (B, h, w, C); learnt: how much, by channel.
 
@@ -121,14 +133,8 @@ class Grain(keras.layers.Layer):
 
     def call(self, features, scale, start=(0, 0)):
         """`scale` (B, 1, 1, C) times the amount; `start`: the pattern's first row and column."""
-        rows, columns = (
-            (ops.arange(ops.shape(features)[axis + 1], dtype="int32") + start[axis]) % self.SIDE
-            for axis in (0, 1)
-        )
-        pattern = ops.convert_to_tensor(self.pattern)
-        pattern = ops.take(ops.take(pattern, rows, axis=0), columns, axis=1)[None, :, :, None]
-        scale = ops.cast(scale, features.dtype) * self.amount
-        return features + ops.cast(pattern, features.dtype) * scale
+        pattern = repeated(self.pattern[..., None], features, start)
+        return features + pattern * (ops.cast(scale, features.dtype) * self.amount)
 
 
 @cache

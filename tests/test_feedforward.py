@@ -36,6 +36,41 @@ def styles(folder, monkeypatch) -> Path:
     return folder
 
 
+# ---- grain ---------------------------------------------------------------------------------------
+
+
+def test_grain_is_the_same_each_time_faint_and_repeats_without_a_seam():
+    grain = feedforward.grain()
+    np.testing.assert_array_equal(grain, feedforward.grain.__wrapped__())
+    sizes = len(feedforward.GRAIN_SIZES)
+    assert grain.std() == pytest.approx(sizes**0.5 * feedforward.GRAIN, rel=0.1)
+    inside = np.abs(np.diff(grain, axis=0)).mean()
+    seam = np.abs(grain[0] - grain[-1]).mean()
+    assert seam == pytest.approx(inside, rel=0.3)
+    twice = ops.convert_to_numpy(layers.repeated(grain, np.zeros((2, 600, 520, 3), "float32")))
+    assert twice.shape == (1, 600, 520, 3)
+    np.testing.assert_array_equal(twice[0, 512:, 512:], grain[:88, :8])
+
+
+def test_a_smooth_sky_gets_strokes_and_no_lattice(monkeypatch):
+    ramp = np.linspace(0.4, 0.7, 192, dtype="float32")[None, :, None, None]
+    photo = np.tile(ramp, (1, 1, 192, 3))
+    photo[:, 150:, ::8] = 0
+    painter = network()
+    painter.load_weights(weights.trained_styles()["pointillist-harbour"])
+
+    def sky() -> np.ndarray:
+        found = ops.convert_to_numpy(painter(photo))[0, 24:120, 24:-24].mean(2)
+        return found - found.mean(axis=1, keepdims=True)
+
+    dots = sky()
+    assert dots.std() > 0.05
+    for period in (8, 16, 24):
+        assert np.corrcoef(dots[:, period:].ravel(), dots[:, :-period].ravel())[0, 1] < 0.3
+    monkeypatch.setattr(feedforward, "grain", lambda: np.zeros((8, 8, 3), "float32"))
+    assert sky().std() < 0.02
+
+
 # ---- layers --------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ smaller, faster or better:
 - 0.22 M parameters instead of 1.7 M: three residual blocks, two of them at 1/8; the features at 1/4
   skip them, which keeps detail.
 - Mirrored borders, cut off again, in place of zero padding, which shows as a frame.
+- Grain is added to the photo (`grain`), so that strokes in level areas do not stand in a lattice.
 - A large picture is painted at two sizes, so that its strokes do not become too fine (`strokes`).
 
 A style is data: the weights in `NAME.weights.h5`, packaged or in the folder that NST_STYLES_DIR
@@ -33,7 +34,7 @@ from keras import ops
 
 from nst_demo import backbones, images, losses, models, strokes, weights
 from nst_demo.errors import StyleTransferError, check_range, check_seed, check_weight
-from nst_demo.layers import InstanceNormalisation, UpsampleConvolution, rescaled
+from nst_demo.layers import InstanceNormalisation, UpsampleConvolution, repeated, rescaled
 from nst_demo.recipes import CHEN
 
 STRIDE = 8  # the coarsest features are at 1/8: padded sides must be multiples of this
@@ -42,10 +43,31 @@ MARGIN = 16  # reflected pixels around a picture: TRIM, and room for the zero pa
 MAX_SIZE = 4096  # px
 STROKE_SIZE = 1024  # px, long side: in larger pictures the strokes are to be as large as in this
 LEAST_SIZE = 192  # px, long side: no picture is painted smaller for larger strokes
+GRAIN = 0.01  # standard deviation, of each size
+GRAIN_SIZES = (2, 4, 8)  # px
+GRAIN_SIDE = 512  # px, then it repeats
 CHANNELS = (24, 32, 64)  # at 1/2, 1/4, 1/8
 BLOCKS = (0, 1, 2)  # residual blocks at each of them: none at 1/2
 KEPT_STYLES = 64  # in memory, a megabyte each
 EXAMPLES = Path(__file__).parents[2] / "examples" / "styles"  # of a checkout
+
+
+@functools.cache
+def grain() -> np.ndarray:
+    """What is added to a photo before it is painted: float32 (GRAIN_SIDE, GRAIN_SIDE, 3).
+
+    Without it a level area gives the network nothing to begin a stroke with, and it paints a
+    lattice there; see `layers.Grain`. Blotches of some sizes, as the network looks at several.
+    """
+    rng, frequencies = np.random.default_rng(0), np.fft.fftfreq(GRAIN_SIDE)
+    squared = (frequencies[:, None] ** 2 + frequencies**2)[..., None]
+    total = np.zeros((GRAIN_SIDE, GRAIN_SIDE, 3))
+    for size in GRAIN_SIZES:
+        white = rng.standard_normal(total.shape)
+        gaussian = np.exp(-0.5 * squared * (np.pi * size) ** 2)  # as wide as size / 2
+        blotches = np.fft.ifft2(np.fft.fft2(white, axes=(0, 1)) * gaussian, axes=(0, 1)).real
+        total += GRAIN / blotches.std() * blotches
+    return total.astype("float32")
 
 
 def _mirror(features, before: int, after: int):
@@ -153,6 +175,7 @@ class FeedforwardNetwork(keras.Model):
             self(ops.zeros((1, 64, 64, 3)))
 
     def call(self, image):
+        image = image + repeated(grain(), image)
         # At 1/2, where features are largest, the normalisations' scale goes into the next kernel.
         x, scale = self.down_norms[0].rectified(self.down[0](_mirror(image - 0.5, 1, 1)))
         x, kernel = rescaled(_mirror(x, 0, 1), scale, self.down[1].kernel)

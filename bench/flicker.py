@@ -90,7 +90,7 @@ def measured(source: Sequence[np.ndarray], painter: painting.Painter) -> dict[st
     return ratios
 
 
-def painters(style: np.ndarray) -> dict[str, Callable[[], painting.Painter]]:
+def painters(name: str, style: np.ndarray) -> dict[str, Callable[[], painting.Painter]]:
     options = adain.Options()
     return {
         "no smoothing": lambda: adain.frame_painter([style], options, 0.0),
@@ -98,6 +98,8 @@ def painters(style: np.ndarray) -> dict[str, Callable[[], painting.Painter]]:
         "smoothing, still painter": lambda: painting.still_painter(
             lambda frame: adain.stylize(frame, [style], options)
         ),
+        "trained, no smoothing": lambda: painting.painter([], network=name, smoothing=0.0),
+        "trained, smoothing": lambda: painting.painter([], network=name),
     }
 
 
@@ -119,7 +121,7 @@ def main() -> None:
         cells = [np.concatenate(shown, axis=1)]
         for style_name in styles:
             style = images.open_picture(EXAMPLES / "styles" / f"{style_name}.webp").rgb
-            for kind, painter in painters(style).items():
+            for kind, painter in painters(style_name, style).items():
                 rows.append({"photo": name, "style": style_name, "painter": kind})
                 rows[-1] |= measured(source, painter())
             paint = adain.frame_painter([style], adain.Options(), temporal.SMOOTHING)

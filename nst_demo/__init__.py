@@ -171,10 +171,11 @@ def expected_seconds(
 
 
 def warm_up() -> None:
-    """Loads TensorFlow and compiles the fast network: call it in the background at start."""
-    from nst_demo.methods import adain
+    """Loads TensorFlow and compiles the fast networks: call it in the background at start."""
+    from nst_demo.methods import adain, feedforward
 
     adain.warm_up()
+    feedforward.warm_up()
 
 
 def _method(name: str) -> Method:

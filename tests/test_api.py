@@ -338,6 +338,7 @@ def test_warm_up_leaves_the_network_ready_and_its_pace_known(monkeypatch):
     assert nst_demo.expected_seconds("adain", 256, 256) is None
     nst_demo.warm_up()
     assert nst_demo.expected_seconds("adain", 256, 256) > 0
+    assert nst_demo.expected_seconds("feedforward", 256, 256, network="linocut") > 0
 
 
 def test_importing_is_cheap():

@@ -133,7 +133,7 @@ def test_the_grid_fills_and_all_come_together(photo_file):
 
 def test_quality_comes_after_the_fast_ones_and_can_be_stopped(photo_file):
     job = asked(photo_file, comparisons.METHODS)
-    tiles = comparisons.plan(job, ["linocut"])
+    tiles = comparisons.plan(job)
     assert [tile.options.get("network") for tile in tiles] == [None, None, "linocut", None]
     tiles = [tile for tile in tiles if "network" not in tile.options]
     *_, last = comparisons.fast(job, tiles, stylize=fake)

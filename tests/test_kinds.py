@@ -16,7 +16,7 @@ from PIL import Image
 from nst_demo import settings, weights
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import METHODS, Method
-from nst_demo.ui import controls, files, painter, restore, runs, stylize_tab
+from nst_demo.ui import controls, files, painter, restore, runs, stylize_tab, video_tab
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -46,10 +46,10 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_kind_that_cannot_be_used_is_not_offered(monkeypatch, tmp_path):
     monkeypatch.delenv("NST_ADAIN_DECODER", raising=False)
-    assert list(controls.kinds()) == ["adain", "feedforward", "magenta"]
+    assert list(controls.kinds()) == ["best", "adain", "feedforward", "magenta"]
     monkeypatch.setenv("NST_ADAIN_DECODER", str(tmp_path))
     monkeypatch.setattr(weights, "PRETRAINED", tmp_path / "nothing")
-    assert list(controls.kinds()) == ["adain", "magenta", "adain-published"]
+    assert list(controls.kinds()) == ["best", "adain", "magenta", "adain-published"]
 
 
 def test_a_new_method_is_on_the_page_by_its_line_alone(monkeypatch):
@@ -62,10 +62,9 @@ def test_a_new_method_is_on_the_page_by_its_line_alone(monkeypatch):
 def test_what_a_kind_does_not_take_is_hidden():
     rules = controls.kind_rules().splitlines()
     hidden = [rule for rule in rules if "none" in rule]
-    assert "label:nth-child(2).selected) .takes-style {" in "".join(hidden)  # trained styles
+    assert "label:nth-child(3).selected) .takes-style {" in "".join(hidden)  # trained styles
     assert sum(".takes-several" in rule for rule in hidden) == 2  # trained styles, Magenta
     assert "downloaded on first use (about 100 MB)" in controls.kind_words(METHODS["magenta"])
-    assert controls.kind_words(METHODS["adain"]) == ""
 
 
 def test_trained_styles_are_shown_with_picture_and_caption():
@@ -80,6 +79,64 @@ def test_trained_styles_are_shown_with_picture_and_caption():
 
 def values(**changed: Any) -> controls.Values:
     return controls.DEFAULTS | changed
+
+
+def test_best_is_the_gallerys_own_network_and_adain_for_all_else(tmp_path, style_file):
+    swirl = files.EXAMPLES / "styles" / "starry-swirl.webp"
+    copied = tmp_path / swirl.name  # gradio's cache has a copy
+    copied.write_bytes(swirl.read_bytes())
+    other = files.EXAMPLES / "styles" / "linocut.webp"  # has no network here
+
+    def settled(*styles: Path | None, **changed: Any) -> tuple[str, str | None]:
+        paths = [style and str(style) for style in styles]
+        paths += [None] * (controls.STYLES - len(paths))
+        found = controls.settled(values(**changed), paths)
+        assert found.keys() == controls.DEFAULTS.keys()
+        return found["kind"], found["network"] if found["kind"] == "feedforward" else None
+
+    trained = ("feedforward", "starry-swirl")
+    assert settled(swirl) == settled(copied) == trained
+    assert settled(swirl, kind="adain") == ("adain", None)
+    assert settled(swirl, kind="magenta") == ("magenta", None)
+    assert settled(other) == settled(style_file) == settled(None) == ("adain", None)
+    assert settled(swirl, other, weight_1=60, weight_2=40) == ("adain", None)
+    assert settled(swirl, other, weight_1=100, weight_2=0) == trained
+    assert settled(other, swirl, weight_1=0, weight_2=100) == trained
+    assert settled(swirl, weight_1=0) == trained  # alone, whatever its share
+    copied.write_bytes(other.read_bytes())  # an upload that is only called so
+    assert settled(copied) == ("adain", None)
+    assert settled(tmp_path / "gone" / swirl.name) == ("adain", None)
+
+    chosen = values(kind="feedforward", network="starry-swirl", strength=0.5)
+    assert controls.as_chosen(chosen, []) == (values(strength=0.5), [str(swirl)])
+    for other_kind in (
+        values(kind="feedforward", network="blue-night"),  # is not in the gallery
+        values(kind="adain"),
+        values(kind="magenta"),
+        values(),
+    ):
+        assert controls.as_chosen(other_kind, [str(swirl)]) == (other_kind, [str(swirl)])
+    blend = values(kind="adain", weight_1=60, weight_2=40)
+    both = [str(swirl), str(other)]
+    assert controls.as_chosen(blend, both) == (blend | {"kind": "best"}, both)
+    assert controls.method_name(False, values()) == "adain"
+    assert controls.method_name(True, values()) == "gatys"
+
+
+def test_a_clip_is_painted_by_the_gallerys_own_network_too(style_file):
+    made: dict[str, Any] = {}
+
+    def painted_with(style: str, network: str = "") -> tuple[int, str | None]:
+        asked = video_tab.Asked("clip.mp4", style, network, 0, 0, ".mp4", 1.0, 1.0, 0.5)
+        asked.painter(lambda styles, **options: made.update(options, styles=styles))
+        return len(made["styles"]), made["network"]
+
+    swirl = str(files.EXAMPLES / "styles" / "starry-swirl.webp")
+    assert painted_with(swirl) == (0, "starry-swirl")
+    assert painted_with(swirl, "blue-night") == (0, "blue-night")
+    assert painted_with(str(style_file)) == (1, None)
+    with pytest.raises(StyleTransferError, match="no longer on the server"):
+        painted_with(f"{swirl}.gone")
 
 
 def test_options_are_those_that_the_kind_has():

@@ -49,9 +49,18 @@ def test_a_link_says_what_it_was_made_from(found):
 
 
 def test_only_what_differs_is_in_a_link():
-    made = described(strength=0.5)
-    query = links.query(links.of_settings(made))
+    own = described("feedforward", styles=(), network="linocut", strength=0.5)
+    query = links.query(links.of_settings(own))
     assert query == f"photo=cat&style=linocut&strength=0.5&v={nst_demo.__version__}"
+    query = links.query(links.of_settings(described()))
+    assert query == f"photo=cat&style=linocut&kind=adain&v={nst_demo.__version__}"
+
+
+def test_a_trained_style_beside_the_gallery_is_linked_by_its_name(monkeypatch):
+    own = described("feedforward", styles=(), network="linocut")
+    monkeypatch.setattr(controls, "gallery", dict)
+    query = links.query(links.of_settings(own))
+    assert query == f"photo=cat&kind=feedforward&network=linocut&v={nst_demo.__version__}"
 
 
 def test_a_result_comes_back_with_its_very_options():

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,7 +76,8 @@ def test_a_painter_lives_as_long_as_its_settings_and_its_stream(clock):
     for visitor in range(2 * webcam_tab.VISITORS):
         streams.painter(f"visitor {visitor}", one, 1.0)
     assert len(streams._kept) == webcam_tab.VISITORS
-    assert made[0] == {"smoothing": webcam_tab.SMOOTHING, "strength": 1.0}
+    own = {"network": Path(one).stem}  # a style of the gallery is painted by its own network
+    assert made[0] == {"smoothing": webcam_tab.SMOOTHING, "strength": 1.0, **own}
 
 
 def test_a_stream_ends_after_its_time_and_another_may_begin(clock):

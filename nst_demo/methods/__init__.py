@@ -82,13 +82,13 @@ class Method:
 
 
 METHODS = {
-    "adain": Method("adain", "Any style", "Fast: any style in one pass."),
+    "adain": Method("adain", "AdaIN", "Fast: one network for any style, in one pass."),
     "gatys": Method(
         "gatys", "Quality", "Paints the picture in many small steps, finely.", gradual=True
     ),
     "feedforward": Method(
         "feedforward",
-        "Trained styles",
+        "Trained",
         "One small network for each style: no style picture is needed.",
         styles=(0, 0),
         networks=weights.trained_styles,

@@ -463,6 +463,13 @@ def stylize(content: np.ndarray, styles: Sequence[np.ndarray], options: Options)
     return np.clip(content + np.float32(options.strength) * (painted - content), 0.0, 1.0)
 
 
+def warm_up() -> None:
+    """Loads and compiles the network of all trained styles, if there are any."""
+    grey = np.full((256, 256, 3), 0.5, "float32")
+    for name in list(trained_styles())[:1] * 2:  # the first run traces, the second tells the pace
+        stylize(grey, [], Options(network=name))
+
+
 def expected_seconds(height: int, width: int, options: Options) -> float | None:
     """Seconds for a photo of this size on this machine; None before the first run."""
     return models.pace.expected_for("feedforward", height, width, options.size)

@@ -19,7 +19,7 @@ stylize, iterate = nst_demo.stylize, nst_demo.iterate
 
 
 def warm_up() -> None:
-    """Import, build and compile the fast network in a daemon thread."""
+    """Import, build and compile the fast networks in a daemon thread."""
 
     def work() -> None:
         try:

@@ -247,7 +247,7 @@ class Tab:
             picks = self.choices.picked(value, [path for path, _ in uploads])
             options = dict(zip(self.knobs, knobs, strict=True))
             asked = comparisons.Asked(kind, photo, picks, options, size)
-            tiles = comparisons.plan(asked, self.choices.networks)
+            tiles = comparisons.plan(asked)
             self.turns.pop(session, None)  # ends an earlier Quality picture
             yield self.begun(asked, tiles)
             for progress in comparisons.fast(asked, tiles, stylize=self.stylize):

@@ -76,11 +76,8 @@ class Progress:
 # ---- What is painted -----------------------------------------------------------------------------
 
 
-def plan(asked: Asked, trained: Sequence[str] = ()) -> list[Tile]:
-    """The tiles of a comparison, none painted yet.
-
-    trained: names of the trained styles. StyleTransferError for what cannot be compared.
-    """
+def plan(asked: Asked) -> list[Tile]:
+    """The tiles of a comparison, none painted. StyleTransferError for what cannot be compared."""
     check_choice("kind of comparison", asked.kind, KINDS)
     check_choice("size", asked.size, SIZES)
     runs.check_file(asked.photo, "photo")
@@ -95,8 +92,7 @@ def plan(asked: Asked, trained: Sequence[str] = ()) -> list[Tile]:
             raise StyleTransferError(
                 f"The style {first.caption!r} has no picture for the other methods; choose another."
             )
-        own = first.network or (first.id if first.id in trained else None)
-        entries = compare.of_methods(first.path, own, slow=QUALITY, **asked.options)
+        entries = compare.of_methods(first.path, first.network, slow=QUALITY, **asked.options)
         tiles = [Tile(entry.caption, first, entry.options) for entry in entries]
     else:
         tiles = [Tile(p.caption, p, _options(p, asked.options)) for p in asked.picks]

@@ -6,9 +6,12 @@ the controls' values of a method's options, and each undoes the other.
 
 from __future__ import annotations
 
+import filecmp
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -21,6 +24,7 @@ from nst_demo.ui import files
 
 Values = dict[str, Any]  # control name -> value
 
+BEST = "best"  # a kind of Fast: each style by whatever paints it best, see `settled`
 OWN = "own"  # the choice of a recipe's own value
 STYLES = 4  # places for styles
 LAYERS = ("Colours and grain", "Fine texture", "Brush strokes", "Patterns", "Large shapes")
@@ -40,7 +44,7 @@ QUALITY_OPTIONS = (
 )
 # What a fresh page shows.
 DEFAULTS: Values = {
-    "kind": "adain",  # the method of Fast
+    "kind": BEST,  # the method of Fast, or BEST
     "network": next(iter(weight_files.trained_styles()), None),
     "strength": 1.0,
     "style_scale": 1.0,
@@ -104,8 +108,13 @@ def about(text: str, classes: str = "") -> gr.HTML:
 
 
 def kinds() -> dict[str, Method]:
-    """What Fast can paint with: every method that works in one go and has what it needs."""
-    return {name: m for name, m in METHODS.items() if not m.gradual and m.available}
+    """What Fast can paint with: every method that works in one go and has what it needs.
+
+    First BEST, as a method of its own.
+    """
+    about = "Styles of the gallery by networks trained for them, your own by AdaIN."
+    best = Method(METHODS["adain"].module, "Best", about)
+    return {BEST: best} | {n: m for n, m in METHODS.items() if not m.gradual and m.available}
 
 
 def kind() -> gr.Radio:
@@ -142,9 +151,7 @@ def kind_rules() -> str:
 
 
 def kind_words(method: Method) -> str:
-    """What a visitor should know of a kind of Fast before choosing it; "" for nothing."""
-    if method.networks is None and not method.download:
-        return ""
+    """What a visitor should know of a kind of Fast before choosing it."""
     words = method.about
     if method.download:
         words += f" It is downloaded on first use ({method.download})."
@@ -345,9 +352,54 @@ def _choices(name: str, own: recipes.Recipe) -> list[tuple[str, str]]:
 # ---- Values to options and back ------------------------------------------------------------------
 
 
+@cache
+def gallery() -> dict[str, Path]:
+    """The pictures of the gallery's styles, by name."""
+    return {example.path.stem: example.path for example in files.list_examples("styles")}
+
+
+def network_for(style: str) -> str | None:
+    """The trained style that is of this picture, a path: it must be the gallery's, as it is."""
+    name = Path(style).stem
+    own = gallery().get(name)
+    if own is None or name not in weight_files.trained_styles():
+        return None
+    try:
+        return name if filecmp.cmp(own, style, shallow=False) else None
+    except OSError:  # gone; told by who opens it
+        return None
+
+
+def settled(values: Values, styles: Sequence[str | None]) -> Values:
+    """`values` with a method in place of BEST: a style of the gallery that is alone is painted by
+    its own network, which has less than half of AdaIN's error (MODEL_CARD); all else by AdaIN.
+
+    styles: paths, by place; None where there is none.
+    """
+    if values["kind"] != BEST:
+        return values
+    there = {name: style for name, style in zip(WEIGHTS, styles, strict=False) if style}
+    chosen = [style for name, style in there.items() if values[name]] or list(there.values())
+    own = network_for(chosen[0]) if len(chosen) == 1 else None
+    if own is None:
+        return values | {"kind": "adain"}
+    return values | {"kind": "feedforward", "network": own}
+
+
+def as_chosen(values: Values, styles: Sequence[str | None]) -> tuple[Values, Sequence[str | None]]:
+    """What a page shows where BEST comes to the same as these values and styles (see `settled`);
+    else as they are. A trained style of the gallery is its picture there."""
+    if values["kind"] == "feedforward" and values["network"] in gallery():
+        styles = [str(gallery()[values["network"]])]
+    best = values | {name: DEFAULTS[name] for name in ("kind", "network")}
+    return (best if settled(best, styles) == values else values), styles
+
+
 def method_name(quality: bool, values: Values) -> str:
-    """The name in METHODS."""
-    return "gatys" if quality else values["kind"]
+    """The name in METHODS; of BEST, before the styles are known, AdaIN."""
+    if quality:
+        return "gatys"
+    return "adain" if values["kind"] == BEST else values["kind"]
 
 
 def takes(name: str) -> set[str]:
@@ -444,8 +496,10 @@ def _layer_weights(recipe_name: str, similarity: str) -> list[float]:
 def summary(quality: bool, values: Values) -> str:
     """Such as "Quality, recipe Keras", for a person; as HTML."""
     if not quality:
+        if values["kind"] == BEST:
+            return "Fast"
         chosen = methods.named(values["kind"])
         if chosen.networks is not None:
             return html.escape(f"Fast, trained style {caption(str(values['network']))}")
-        return "Fast" if values["kind"] == DEFAULTS["kind"] else f"Fast, {chosen.title}"
+        return f"Fast, {chosen.title}"
     return html.escape(f"Quality, recipe {title(recipes.named(values['recipe']))}")

@@ -323,9 +323,9 @@ def of_settings(made: settings.Settings) -> State:
     values = controls.values(made.method, made.options)
     values |= restore.shares(made)
     values["stop_at"] = made.stopped_at or 0
-    return State(
-        STYLIZE, photo, tuple(s or "" for s in styles), made.method == "gatys", changed(values)
-    )
+    values, paths = controls.as_chosen(values, [s and gallery("styles")[s] for s in styles])
+    names = tuple(Path(path).stem if path else "" for path in paths)
+    return State(STYLIZE, photo, names, made.method == "gatys", changed(values))
 
 
 def of_comparison(asked: comparisons.Asked) -> State:
@@ -503,6 +503,7 @@ def tile_changes(tab: Tab, photo: str | None, tile: comparisons.Tile, style: str
     method = tile.options.get("method", "adain")
     values = controls.values(method, {k: v for k, v in tile.options.items() if k != "method"})
     quality = method == "gatys"
+    values, _ = controls.as_chosen(values, [style])
     changes = tab.changes(quality, values, [photo, style, *[None] * (controls.STYLES - 1)])
     words = f"{html.escape(tile.caption)}, from Compare."
     if quality:

@@ -1,8 +1,9 @@
 """Choosing several styles: thumbnails that a click turns on and off, the visitor's own among them.
 
 picker.js is the page's side. The page sends the ids of what is chosen, which are looked up and
-never taken for a path: a gallery style is its name, a trained one "trained:NAME", and an upload
-"upload:0" by its place in the visitor's own list, which stays on the server.
+never taken for a path: a gallery style is its name, a trained one beside the gallery
+"trained:NAME", and an upload "upload:0" by its place in the visitor's own list, which stays on the
+server.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Pick:
     """A chosen style.
 
     id: see the module. caption: for a person.
-    path: of its picture; None for a trained style without one. network: of a trained style.
+    path: of its picture; None for a trained style without one. network: trained for it, which then
+    paints it; None where there is none.
     """
 
     id: str
@@ -48,22 +50,17 @@ class Choices:
 
     def __init__(self, examples: Sequence[files.Example], trained: Mapping[str, Path | None]):
         """trained: name of a network -> the picture of its style, where there is one."""
-        picks = [Pick(e.path.stem, controls.caption(e.path.stem), str(e.path)) for e in examples]
+        named = {example.path.stem: str(example.path) for example in examples}
+        picks = [
+            Pick(name, controls.caption(name), path, name if name in trained else None)
+            for name, path in named.items()
+        ]
         picks += [
-            Pick(
-                TRAINED + name,
-                f"{controls.caption(name)}, trained",
-                str(path) if path else None,
-                name,
-            )
+            Pick(TRAINED + name, controls.caption(name), str(path) if path else None, name)
             for name, path in trained.items()
+            if name not in named
         ]
         self.picks = {pick.id: pick for pick in picks}
-
-    @property
-    def networks(self) -> list[str]:
-        """Names of the trained styles."""
-        return [pick.network for pick in self.picks.values() if pick.network is not None]
 
     def picked(self, value: str | None, uploads: Sequence[str]) -> list[Pick]:
         """What is chosen by `value`, from the page or a stranger.
@@ -92,8 +89,9 @@ class Choices:
         return list(dict.fromkeys(chosen))
 
     def _named(self, name: str, uploads: Sequence[str]) -> Pick:
-        if name in self.picks:
-            return self.picks[name]
+        known = name if name in self.picks else name.removeprefix(TRAINED)  # as older links have it
+        if known in self.picks:
+            return self.picks[known]
         own = {f"{UPLOAD}{place}": path for place, path in enumerate(uploads)}
         if name in own:
             return Pick(name, Path(own[name]).stem[:60], own[name])

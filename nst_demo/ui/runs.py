@@ -249,9 +249,10 @@ def fast(request: Request, *, stylize: Callable[..., np.ndarray]) -> Updates:
         started = time.monotonic()
         result = stylize(job.photo.rgb, job.styles, **job.arguments())
         note = f"Painted in {seconds_text(time.monotonic() - started)}"
+        own = "By the network trained for this style." if method.networks else ""
         before = files.display_file(job.photo.rgb, "photo")
         done = True
-        yield from finished(job, result, before, Update(note, losses=""))
+        yield from finished(job, result, before, Update(note, own, losses=""))
     if not done:
         yield FAILED
 

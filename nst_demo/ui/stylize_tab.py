@@ -69,7 +69,7 @@ SHOW_RESULT = scroll_to("#result")
 BLEND = Path(__file__).with_name("blend.js")
 # Changes of these kinds of Fast are painted at once where a picture is there; Magenta's download is
 # not begun without a click.
-AT_ONCE = [name for name, method in METHODS.items() if not method.download]
+AT_ONCE = [controls.BEST, *(name for name, method in METHODS.items() if not method.download)]
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Tab:
 
     Attributes:
         photo, styles: the Sources, styles by place.
-        mode: FAST or QUALITY; kind: the method of Fast, which is `knobs["kind"]` too.
+        mode: FAST or QUALITY; kind: the kind of Fast, which is `knobs["kind"]` too.
         knobs: the controls by their names in controls.py.
         start: a picture to start Quality from; painter: the regions.
         asked: what a run is asked with, in the order in which `request` takes it.
@@ -161,8 +161,7 @@ class Tab:
         controls.about(ABOUT_QUALITY, "in-quality")
         self.kind = self.knobs["kind"] = controls.kind()
         for name, method in controls.kinds().items():
-            if words := controls.kind_words(method):
-                controls.about(words, f"in-fast for-kind only-{name}")
+            controls.about(controls.kind_words(method), f"in-fast for-kind only-{name}")
         rules = f"<style>{controls.kind_rules()}\n{controls.network_rules()}</style>"
         gr.HTML(rules, js_on_load=None, apply_default_css=False, elem_classes="rules")
         button: dict[str, Any] = {"variant": "primary"}
@@ -355,7 +354,7 @@ class Tab:
         """Handler, inputs and output that disable a control which the method does not have."""
 
         def enable(mode: str, kind: str):
-            name = "gatys" if mode == QUALITY else kind
+            name = controls.method_name(mode == QUALITY, {"kind": kind})
             return gr.Slider(interactive="style_scale" in controls.takes(name))
 
         return enable, [self.mode, self.kind], self.knobs["style_scale"]
@@ -365,8 +364,10 @@ class Tab:
 
         def run(*given: Any):
             request = self.request(False, given)
-            # Quality goes on with the style picture, and a trained style has none.
-            go_on = REFINE if METHODS[request.method].styles[1] != 0 else ""
+            # Quality goes on with the style picture, and where a trained style is chosen by name
+            # there may be none.
+            kind = dict(zip(self.asked, given, strict=True))[self.kind]
+            go_on = REFINE if controls.kinds()[kind].styles[1] != 0 else ""
             for update in runs.fast(request, stylize=stylize):
                 yield self.show(update, go_on) | {self.painted: not update.failed}
 
@@ -482,7 +483,7 @@ class Tab:
         """What the visitor asks for, by the values of `asked`; `start` goes before the page's."""
         photo, *given = given
         styles, (drawing, page_start, *knobs) = given[: controls.STYLES], given[controls.STYLES :]
-        values = dict(zip(self.knobs, knobs, strict=True))
+        values = controls.settled(dict(zip(self.knobs, knobs, strict=True)), styles)
         return runs.Request(
             photo=photo,
             styles=styles,

@@ -89,13 +89,15 @@ class Asked:
         return f"{Path(self.clip or 'clip').stem[:60]}-{style[:60]}{self.kind}"
 
     def painter(self, make: MakePainter, smoothing: float | None = None) -> painting.Painter:
-        styles = []
-        if not self.network:
+        styles, network = [], self.network or None
+        if network is None:
             runs.check_file(self.style, "style")
+            network = controls.network_for(str(self.style))
+        if network is None:
             styles = [images.open_picture(str(self.style), what="style").rgb]
         return make(
             styles,
-            network=self.network or None,
+            network=network,
             smoothing=self.smoothing if smoothing is None else smoothing,
             strength=self.strength,
             style_scale=self.style_scale,
@@ -246,7 +248,7 @@ class Tab:
                 )
                 self.facts = controls.about(f"<p>{limits_text(limits, megabytes)}</p>", "limits")
             self.style = source("style", "Style", "video-style", FIRST_STYLE)
-        names = list(weights.trained_styles())
+        names = [n for n in weights.trained_styles() if n not in controls.gallery()]
         self.network = gr.Dropdown(
             [("The picture above", PICTURE), *((controls.caption(n), n) for n in names)],
             value=PICTURE,

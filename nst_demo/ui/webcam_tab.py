@@ -91,8 +91,11 @@ class Streams:
         stream = self._seen(session, time.monotonic())
         if stream.painter is None or stream.settings != (style, strength):
             runs.check_file(style, "style")
-            rgb = images.open_picture(style, what="style").rgb
-            stream.painter = self._make([rgb], smoothing=SMOOTHING, strength=strength)
+            network = controls.network_for(style)
+            styles = [] if network else [images.open_picture(style, what="style").rgb]
+            stream.painter = self._make(
+                styles, network=network, smoothing=SMOOTHING, strength=strength
+            )
             stream.settings = style, strength
         return stream.painter
 

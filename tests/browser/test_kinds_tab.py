@@ -39,9 +39,10 @@ def pixels(page: Page, button: str, folder: Path) -> tuple[Path, np.ndarray]:
     return path, np.asarray(Image.open(path)) if path.suffix == ".png" else np.empty(0)
 
 
-def test_any_style_is_first_and_magenta_says_that_it_is_downloaded(page):
+def test_best_is_first_and_magenta_says_that_it_is_downloaded(page):
     kinds = page.locator("#kind")
-    expect(kinds.get_by_role("radio", name="Any style")).to_be_checked()
+    expect(kinds.get_by_role("radio", name="Best")).to_be_checked()
+    expect(page.get_by_text("by networks trained for them")).to_be_visible()
     expect(page.get_by_text("downloaded on first use")).to_be_hidden()
     kinds.get_by_role("radio", name="Magenta").check()
     expect(page.get_by_text(re.compile("downloaded on first use .about 100 MB."))).to_be_visible()
@@ -63,9 +64,34 @@ def test_choosing_magenta_keeps_the_picture_and_fetches_nothing(page):
     expect(page.get_by_text(PAINTED)).to_be_visible()
 
 
+def test_best_is_the_network_of_the_style_and_adain_for_a_blend(page):
+    stylize(page)
+    by_network = page.get_by_text("By the network trained for this style.")
+    expect(by_network).to_be_visible()
+    expect(page.locator("#share .share")).to_have_attribute(
+        "data-query", re.compile("^photo=pagoda&style=starry-swirl&v=")
+    )
+    expect(page.get_by_role("button", name="Refine in Quality")).to_be_visible()
+    shown = after(page)
+    page.get_by_role("radio", name="AdaIN").check()
+    expect(page.locator("#compare img").last).not_to_have_attribute("src", shown)
+    expect(by_network).to_be_hidden()
+    expect(page.locator("#share .share")).to_have_attribute(
+        "data-query", re.compile("&kind=adain&v=")
+    )
+    page.get_by_role("radio", name="Best").check()
+    expect(by_network).to_be_visible()
+    page.locator("summary", has_text="More styles").click()
+    page.locator("#style-2-examples").get_by_role("button").nth(2).click()
+    expect(by_network).to_be_hidden()
+    expect(page.locator("#share .share")).to_have_attribute(
+        "data-query", re.compile("style=starry-swirl&style=.*&weight_1=50&weight_2=50&v=")
+    )
+
+
 @needs_trained
 def test_trained_styles_paint_at_once_and_come_back(page, browser, url, tmp_path):
-    page.get_by_role("radio", name="Trained styles").check()
+    page.get_by_role("radio", name="Trained", exact=True).check()
     expect(page.locator("#style")).to_be_hidden()
     expect(page.locator("#more")).to_be_hidden()
     stylize(page)
@@ -79,8 +105,8 @@ def test_trained_styles_paint_at_once_and_come_back(page, browser, url, tmp_path
     other.goto(url)
     other.locator("summary", has_text="Open settings").click()
     other.locator("#settings-file input[type=file]").set_input_files(path)
-    expect(other.get_by_text(re.compile("Opened: Fast, trained style"))).to_be_visible()
-    expect(other.locator("#network label").last).to_have_class(re.compile("selected"))
+    expect(other.get_by_text("Opened: Fast.")).to_be_visible()
+    expect(other.get_by_role("radio", name="Best")).to_be_checked()  # with the style's picture
     stylize(other)
     np.testing.assert_array_equal(pixels(other, "#download", tmp_path)[1], painted)
     other.context.close()
@@ -142,7 +168,7 @@ def test_phone(phone):
     def overflow() -> int:
         return phone.evaluate("document.documentElement.scrollWidth - window.innerWidth")
 
-    for name in ("Trained styles", "Magenta", "Any style"):
+    for name in ("Trained", "Magenta", "AdaIN", "Best"):
         kind = phone.get_by_role("radio", name=name)
         if kind.count():
             kind.check()

@@ -42,8 +42,8 @@ def main() -> None:
     photo = images.resize(photo, round(photo.shape[0] * scale), width)
     top = (len(photo) - height) // 2
     photo = photo[top : top + height]
-    styles = (images.open_picture(files.EXAMPLES / f"styles/{name}.webp").rgb for name in STYLES)
-    page = slices([photo, *(nst_demo.stylize(photo, style) for style in styles)])
+    painted = (nst_demo.stylize(photo, method="feedforward", network=name) for name in STYLES)
+    page = slices([photo, *painted])
     picture = images.to_pil(page)
     picture.save(preview.CARD, "JPEG", quality=76)
     small = picture.resize((720, 378), Image.Resampling.LANCZOS)

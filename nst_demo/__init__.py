@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ __all__ = [
     "stylize",
     "warm_up",
 ]
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 StyleSource = ImageSource | Sequence[ImageSource]
 Masks = MaskSource | Sequence[MaskSource]
@@ -226,6 +227,10 @@ def _open(
     several = isinstance(style, Sequence) and not isinstance(style, str | bytes)
     sources = list(single) if several else [] if single is None else [single]
     _check_styles(method, len(sources), masks)
+    if getattr(values, "init_network", None) is not None and len(sources) > 1:
+        raise StyleTransferError(
+            f"The init_network paints one style, and there are {len(sources)}; leave it out."
+        )
     photo = open_picture(content, what="photo").rgb
     styles = [open_picture(source, what="style").rgb for source in sources]
     weights = None
@@ -259,19 +264,29 @@ def _start(job: Job, values: Any, init_image: ImageSource | None) -> np.ndarray 
         size=size,
     )
     small = job.fitted(size)
-    return small.composited(small.painted(_half_painted, fast))
+    paint = partial(_half_painted, network=values.init_network)
+    return small.composited(small.painted(paint, fast))
 
 
-def _half_painted(photo: np.ndarray, styles: Sequence[np.ndarray], options: Any) -> np.ndarray:
+def _half_painted(
+    photo: np.ndarray, styles: Sequence[np.ndarray], options: Any, network: str | None
+) -> np.ndarray:
     """The mean of the fast result and of the photo in the styles' colours.
 
     It has the strokes and the palette of the one and the structure of the other: from the fast
     result itself optimisation ends further from the photo, at nearly the same style.
+
+    options: of "adain". network: the trained style that paints the fast result instead.
     """
-    from nst_demo.methods import adain
+    from nst_demo.methods import adain, feedforward
 
     shares = normalised_weights(options.style_weights, len(styles))
     recoloured = (1 - options.strength) * photo
     for style, share in zip(styles, shares, strict=True):
         recoloured += options.strength * share * color.match_colors(photo, style)
-    return 0.5 * (adain.stylize(photo, styles, options) + recoloured)
+    if network is None:
+        painted = adain.stylize(photo, styles, options)
+    else:
+        shared = {n: getattr(options, n) for n in ("strength", "style_scale", "size")}
+        painted = feedforward.stylize(photo, [], feedforward.Options(network, **shared))
+    return 0.5 * (painted + recoloured)

@@ -116,6 +116,14 @@ def test_the_fast_start_is_half_fast_picture_half_photo(photo, style, tiny_backb
     np.testing.assert_allclose(start, 0.5 * fast + 0.5 * palette, atol=1e-5)
 
 
+def test_the_fast_start_may_be_of_a_trained_style(photo, style, tiny_backbone):
+    options = {"backbone": tiny_backbone, "init": "fast", "init_network": "linocut"}
+    start = next(nst_demo.iterate(photo, style, strength=0.5, **options)).image
+    painted = nst_demo.stylize(photo, method="feedforward", network="linocut", strength=0.5)
+    palette = 0.5 * photo + 0.5 * color.match_colors(photo, style)
+    np.testing.assert_allclose(start, 0.5 * painted + 0.5 * palette, atol=1e-5)
+
+
 def test_the_fast_start_of_a_large_photo_is_of_the_size_worked_at(picture, style, tiny_backbone):
     photo = picture(80, 112)
     options = {"backbone": tiny_backbone, "init": "fast", "size": 56}
@@ -135,6 +143,8 @@ def test_iterate_checks_its_arguments_before_the_first_step(photo, style):
         (photo, style, {"masks": [np.ones((40, 56))] * 2}),
         (photo, style, {"init_image": "missing.png"}),
         (photo, [style] * 6, {"style_weights": [1, 1, 1, 1]}),
+        (photo, style, {"init_network": "none such"}),
+        (photo, [style] * 2, {"init_network": "linocut"}),
     ):
         with pytest.raises(StyleTransferError):
             nst_demo.iterate(content, painter, **options)

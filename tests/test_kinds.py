@@ -90,7 +90,7 @@ def test_best_is_the_gallerys_own_network_and_adain_for_all_else(tmp_path, style
     def settled(*styles: Path | None, **changed: Any) -> tuple[str, str | None]:
         paths = [style and str(style) for style in styles]
         paths += [None] * (controls.STYLES - len(paths))
-        found = controls.settled(values(**changed), paths)
+        found = controls.settled(False, values(**changed), paths)
         assert found.keys() == controls.DEFAULTS.keys()
         return found["kind"], found["network"] if found["kind"] == "feedforward" else None
 
@@ -121,6 +121,27 @@ def test_best_is_the_gallerys_own_network_and_adain_for_all_else(tmp_path, style
     assert controls.as_chosen(blend, both) == (blend | {"kind": "best"}, both)
     assert controls.method_name(False, values()) == "adain"
     assert controls.method_name(True, values()) == "gatys"
+
+
+def test_quality_starts_from_the_gallerys_own_network(style_file):
+    swirl = str(files.EXAMPLES / "styles" / "starry-swirl.webp")
+
+    def start(style: str, **changed: Any) -> str | None:
+        settled = controls.settled(True, values(**changed), [style])
+        options = controls.options(True, settled)
+        kept = {name: value for name, value in options.items() if name != "time_budget"}
+        shown, _ = controls.as_chosen(controls.values("gatys", kept), [style])
+        assert controls.options(True, controls.settled(True, shown, [style])) == options
+        return options.get("init_network")
+
+    assert start(swirl) == start(swirl, iterations=9) == "starry-swirl"
+    assert start(swirl, kind="feedforward", network="blue-night") == "starry-swirl"
+    assert start(swirl, kind="magenta") == "starry-swirl"
+    assert start(swirl, kind="adain") is None
+    assert start(str(style_file)) is None
+    assert start(swirl, init="noise") is None
+    assert start(swirl, recipe="keras") is None  # starts from the photo
+    assert start(swirl, keep_colors="histogram") is None  # the network has the style's own
 
 
 def test_a_clip_is_painted_by_the_gallerys_own_network_too(style_file):

@@ -39,7 +39,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from nst_demo import backbones, images, models, optimizers, recipes
+from nst_demo import backbones, images, models, optimizers, recipes, weights
 from nst_demo.blending import normalised_weights
 from nst_demo.errors import StyleTransferError, check_choice, check_range
 from nst_demo.objective import CELL, Objective, Structure, Weights, grid, smallest_tile
@@ -80,6 +80,7 @@ class Options:
             mode's result and the photo in the style's colours, half of each ("fast"), which the
             caller hands over as `init_image` (`nst_demo.stylize` does; without it the run starts
             from the photo and says so).
+        init_network: the trained style that paints that result in place of AdaIN, for one style.
         optimizer: lbfgs, adam or sgd.
         learning_rate: of adam and sgd, in units of the recipe's pixel range (1 or 255).
         seed: of the noise.
@@ -105,6 +106,7 @@ class Options:
     tv_weight: float = 1.0
     layer_weights: Sequence[float] | None = None
     init: recipes.Init | None = None
+    init_network: str | None = None
     optimizer: recipes.Optimizer | None = None
     learning_rate: float | None = None
     seed: int = 0
@@ -140,6 +142,8 @@ class Options:
             value = getattr(self, name)
             if value is not None:
                 check_choice(name, value, get_args(choices))
+        if self.init_network is not None:
+            check_choice("init_network", self.init_network, weights.trained_styles())
         settings = self.settings
         backbones.architecture(settings.backbone)
         if settings.content_weight == 0 and settings.style_weight == 0:

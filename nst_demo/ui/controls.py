@@ -370,13 +370,14 @@ def network_for(style: str) -> str | None:
         return None
 
 
-def settled(values: Values, styles: Sequence[str | None]) -> Values:
+def settled(quality: bool, values: Values, styles: Sequence[str | None]) -> Values:
     """`values` with a method in place of BEST: a style of the gallery that is alone is painted by
     its own network, which has less than half of AdaIN's error (MODEL_CARD); all else by AdaIN.
 
-    styles: paths, by place; None where there is none.
+    Quality starts from what that paints, and is BEST by any kind but AdaIN itself. styles: paths,
+    by place; None where there is none.
     """
-    if values["kind"] != BEST:
+    if values["kind"] == "adain" or (values["kind"] != BEST and not quality):
         return values
     there = {name: style for name, style in zip(WEIGHTS, styles, strict=False) if style}
     chosen = [style for name, style in there.items() if values[name]] or list(there.values())
@@ -388,11 +389,11 @@ def settled(values: Values, styles: Sequence[str | None]) -> Values:
 
 def as_chosen(values: Values, styles: Sequence[str | None]) -> tuple[Values, Sequence[str | None]]:
     """What a page shows where BEST comes to the same as these values and styles (see `settled`);
-    else as they are. A trained style of the gallery is its picture there."""
-    if values["kind"] == "feedforward" and values["network"] in gallery():
+    else as they are. A trained style of the gallery, without a style picture, is its picture."""
+    if values["kind"] == "feedforward" and not any(styles) and values["network"] in gallery():
         styles = [str(gallery()[values["network"]])]
     best = values | {name: DEFAULTS[name] for name in ("kind", "network")}
-    return (best if settled(best, styles) == values else values), styles
+    return (best if settled(False, best, styles) == values else values), styles
 
 
 def method_name(quality: bool, values: Values) -> str:
@@ -431,6 +432,9 @@ def options(quality: bool, values: Values) -> dict[str, Any]:
     if values["learning_rate"]:
         found["learning_rate"] = values["learning_rate"]
     found |= {name: values[name] for name in CHOICES if values[name] != OWN}
+    starts = own.init if values["init"] == OWN else values["init"]
+    if starts == "fast" and values["kind"] == "feedforward" and values["keep_colors"] == "none":
+        found["init_network"] = values["network"]
     found["seed"] = values["seed"] or 0
     layers = [values[name] for name in LAYER_KNOBS]
     if len(set(layers)) > 1 or layers[0] == 0:  # 0 everywhere is the library's to refuse
@@ -446,13 +450,17 @@ def values(method: str, options: Mapping[str, Any]) -> Values:
     """
     quality = method == "gatys"
     known = SHARED + (QUALITY_OPTIONS if quality else ("network",))
-    unseen = (
-        ("style_weights", "layer_weights", "save_every") if quality else ("style_weights", "seed")
-    )
+    unseen: tuple[str, ...] = ("style_weights", "seed")
+    if quality:
+        unseen = ("style_weights", "layer_weights", "save_every", "init_network")
     own = recipes.named(options.get("recipe", DEFAULTS["recipe"]))
     found = DEFAULTS | {name: getattr(own, name) for name in NUMBERS}
     if not quality:
         found["kind"] = method
+    elif "init_network" in options:
+        found |= {"kind": "feedforward", "network": options["init_network"]}
+    elif options.get("init", own.init) == "fast" and options.get("keep_colors", "none") == "none":
+        found["kind"] = "adain"
     for name, value in options.items():
         if name in CHOICES and name in known and value == getattr(own, name):
             continue

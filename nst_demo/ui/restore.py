@@ -73,8 +73,8 @@ def restore(
     for place, wanted in enumerate(found.styles):
         what = f"{runs.PLACES[place]} style" if place else "style"
         chosen[place] = look_for(what, wanted, styles[place], styles)
-    values, shown = controls.as_chosen(values, chosen)
-    chosen = [*shown, *[None] * (controls.STYLES - len(shown))]
+    values, better = controls.as_chosen(values, chosen if found.styles else [])
+    chosen = [*better, *chosen[len(better) :]]
     start = found.start and look_for("picture to start from", found.start, start)
     keep = _same_drawing(found, drawing)
     if found.masks and not keep:

@@ -483,7 +483,7 @@ class Tab:
         """What the visitor asks for, by the values of `asked`; `start` goes before the page's."""
         photo, *given = given
         styles, (drawing, page_start, *knobs) = given[: controls.STYLES], given[controls.STYLES :]
-        values = controls.settled(dict(zip(self.knobs, knobs, strict=True)), styles)
+        values = controls.settled(quality, dict(zip(self.knobs, knobs, strict=True)), styles)
         return runs.Request(
             photo=photo,
             styles=styles,

@@ -24,6 +24,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -464,8 +465,12 @@ def stylize(content: np.ndarray, styles: Sequence[np.ndarray], options: Options)
 
 
 def warm_up() -> None:
-    """Loads and compiles the network of all trained styles, if there are any."""
+    """Compiles the network of all trained styles, if there are any, and reads their weights, which
+    takes longer than to paint by them."""
     grey = np.full((256, 256, 3), 0.5, "float32")
+    for path in list(trained_styles().values())[:KEPT_STYLES]:
+        with suppress(StyleTransferError), models.on_device():  # told when it is used
+            _network().use(path)
     for name in list(trained_styles())[:1] * 2:  # the first run traces, the second tells the pace
         stylize(grey, [], Options(network=name))
 

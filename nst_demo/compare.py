@@ -74,14 +74,17 @@ def of_methods(
 ) -> list[Entry]:
     """A style by the fast network, by a network trained for it alone, by optimisation.
 
-    network: name of the trained one; None to leave it out.
+    network: name of the trained one, from whose painting optimisation starts; None for neither.
     slow: options of "gatys" beside those that all take.
     """
     entries = [Entry("Fast, any style", style, options)]
+    last = {**options, "method": "gatys", **slow}
     if network is not None:
         trained = {"method": "feedforward", "network": network}
         entries.append(Entry("Fast, trained style", None, {**options, **trained}))
-    return [*entries, Entry("Quality", style, {**options, "method": "gatys", **slow})]
+        if options.get("keep_colors", "none") == "none":  # the network has the style's own
+            last["init_network"] = network
+    return [*entries, Entry("Quality", style, last)]
 
 
 def open_photo(photo: ImageSource, size: int = SIZE) -> images.Picture:

@@ -55,7 +55,10 @@ def test_methods_leave_out_a_network_that_there_is_not():
     methods = [entry.options.get("method", "adain") for entry in with_network]
     assert methods == ["adain", "feedforward", "gatys"]
     assert with_network[1].style is None
-    assert with_network[2].options == {"method": "gatys", "iterations": 3, "strength": 0.5}
+    quality = {"method": "gatys", "iterations": 3, "strength": 0.5, "init_network": "waves"}
+    assert with_network[2].options == quality
+    recoloured = compare.of_methods(GREY, "waves", slow={}, keep_colors="luminance")
+    assert "init_network" not in recoloured[2].options
     assert len(compare.of_methods(GREY, slow={})) == 2
 
 
@@ -135,6 +138,7 @@ def test_quality_comes_after_the_fast_ones_and_can_be_stopped(photo_file):
     job = asked(photo_file, comparisons.METHODS)
     tiles = comparisons.plan(job)
     assert [tile.options.get("network") for tile in tiles] == [None, None, "linocut", None]
+    assert tiles[-1].options["init_network"] == "linocut"
     tiles = [tile for tile in tiles if "network" not in tile.options]
     *_, last = comparisons.fast(job, tiles, stylize=fake)
     assert [tile.full is not None for tile in last.tiles] == [True, True, False]

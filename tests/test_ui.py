@@ -198,7 +198,8 @@ def test_a_visitor_who_leaves_ends_the_run(photo_file, style_file):
 
 def test_continue_starts_from_the_result(photo_file, style_file, rgba_file):
     run = FakeRun()
-    request = asked(photo_file, style_file, start=str(rgba_file))
+    trained = {"init_network": "linocut"}
+    request = asked(photo_file, style_file, start=str(rgba_file), options=trained)
     *_, last = runs.quality(request, threading.Event(), iterate=run)
     assert run.options["init_image"].shape == (101, 67, 3)
     assert run.options["init"] == "content"  # no fast result is made for nothing

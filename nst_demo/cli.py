@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 
@@ -599,7 +599,11 @@ def _add_train_style(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--mixed-precision", action="store_true", help="compute in bfloat16")
     parser.add_argument("--run", dest="folder", type=Path, help="checkpoint folder (NAME.run)")
-    parser.add_argument("--start", type=Path, help="a trained style's .weights.h5 to begin with")
+    parser.add_argument(
+        "--start",
+        help="a trained style's .weights.h5 to begin with (a packaged one's), or none: random "
+        "weights",
+    )
     again = parser.add_mutually_exclusive_group()
     again.add_argument(
         "--resume", dest="fresh", action="store_false", help="from the last checkpoint (default)"
@@ -683,6 +687,13 @@ def _train_decoder(parsed: argparse.Namespace) -> None:
         train_decoder(parsed.photos, parsed.styles, parsed.backbone, parsed.output, run, weight)
 
 
+def _start_of_style(given: str | None, loss: str) -> Path | Literal["packaged"] | None:
+    """What --start says; a published loss is trained from random weights, as published."""
+    if given is None:
+        return "packaged" if loss == "ours" else None
+    return None if given == "none" else Path(given)
+
+
 def _train_style(parsed: argparse.Namespace) -> None:
     if parsed.folder is None:
         name = parsed.output.name.removesuffix(STYLE_SUFFIX)
@@ -707,7 +718,7 @@ def _train_style(parsed: argparse.Namespace) -> None:
             parsed.output,
             run,
             LOSSES[parsed.loss].weights(**weights),
-            start=parsed.start,
+            start=_start_of_style(parsed.start, parsed.loss),
             fresh=parsed.fresh,
             loss=parsed.loss,
             shown=parsed.shown,

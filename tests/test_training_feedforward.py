@@ -395,6 +395,39 @@ def test_bfloat16_trains_the_same_network(tmp_path, wave, photos):
     assert all(np.isfinite(ops.convert_to_numpy(w)).all() for w in network.weights)
 
 
+def test_a_new_style_begins_from_a_packaged_one(tmp_path, monkeypatch):
+    def saved(name: str, seed: int) -> tuple[Path, list[np.ndarray]]:
+        keras.utils.set_random_seed(seed)
+        network = feedforward.FeedforwardNetwork()
+        network.build()
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        loop.save_weights(network, path)
+        network.load_weights(path)  # in float16
+        return path, network.get_weights()
+
+    def same(output: Path, start: Any, fresh: bool, expected: list[np.ndarray]) -> bool:
+        found = training._begun(output, start, fresh).get_weights()
+        return all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+
+    monkeypatch.setattr(weights, "PRETRAINED", tmp_path)
+    packaged, ours = saved(f"styles/{training.START}.weights.h5", 1)
+    output, own = saved("own.weights.h5", 2)
+    new = tmp_path / "new.weights.h5"
+    assert same(new, "packaged", False, ours)
+    assert same(output, "packaged", False, own)
+    assert same(output, "packaged", True, ours)
+    assert same(output, packaged, False, ours)
+    assert not same(new, None, False, ours)
+    monkeypatch.setattr(feedforward, "BLOCKS", (0, 0, 1))  # the packaged one's do not fit
+    keras.utils.set_random_seed(3)
+    training._begun(new, "packaged", False)
+    assert cli._start_of_style(None, "ours") == "packaged"
+    assert cli._start_of_style(None, "chen") is None
+    assert cli._start_of_style("none", "ours") is None
+    assert cli._start_of_style("a.weights.h5", "chen") == Path("a.weights.h5")
+
+
 @pytest.mark.usefixtures("untraced")
 def test_the_command_trains_a_style_that_can_be_used(
     tmp_path, wave, photos, photo_file, monkeypatch, capsys

@@ -207,7 +207,7 @@ CONTENT_LAYERS = ("block3_conv1", "block4_conv1")
 class ObjectiveWeights:
     """Weights of the training objective's parts; see `objective`."""
 
-    style: float = 5.0
+    style: float = 10.0
     content: float = 1.0
     variation: float = 0.5
     grid: float = 500.0

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 from keras import ops
 
-from nst_demo import backbones, images
+from nst_demo import backbones, images, weights
 from nst_demo.errors import StyleTransferError, check_choice
 from nst_demo.methods import feedforward
 from nst_demo.training import data, files, loop
@@ -21,6 +21,7 @@ from nst_demo.training.teachers import LikeVGG, Teacher
 from nst_demo.weights import STYLE_SUFFIX
 
 PREVIEW_PHOTOS = 4
+START = "starry-swirl"  # a packaged style to begin with
 STYLE_SIZE = 512  # px, short side at which the style is looked at: as large as a small photo
 
 
@@ -104,15 +105,22 @@ def _loss_network(loss: str, sources: Sequence[str | Path], shown: int | None) -
     return LikeVGG(backbone, layers)
 
 
-def _begun(output: Path, start: Path | None, fresh: bool) -> feedforward.FeedforwardNetwork:
+def _begun(
+    output: Path, start: Path | Literal["packaged"] | None, fresh: bool
+) -> feedforward.FeedforwardNetwork:
     """The network with the weights to begin with. Another network's in `output` are refused."""
     network = feedforward.FeedforwardNetwork()
     network.build()
     random = network.get_weights()
+    goes_on = output.exists() and not fresh
     if output.exists():
         files.load_weights(network, output)
     if fresh:
         network.set_weights(random)
+    if start == "packaged":
+        path = weights.PRETRAINED / "styles" / f"{START}{STYLE_SUFFIX}"
+        shapes = sorted(tuple(weight.shape) for weight in network.weights)
+        start = path if not goes_on and sorted(weights.shapes(path)) == shapes else None
     if start is not None:
         files.load_weights(network, start)
     return network
@@ -124,8 +132,8 @@ def train(
     loss_networks: Sequence[str | Path],
     output: Path,
     run: loop.RunOptions,
-    weights: feedforward.ObjectiveWeights | feedforward.ChenWeights | None = None,
-    start: Path | None = None,
+    parts: feedforward.ObjectiveWeights | feedforward.ChenWeights | None = None,
+    start: Path | Literal["packaged"] | None = None,
     fresh: bool = False,
     loss: str = "ours",
     shown: int | None = None,
@@ -138,9 +146,10 @@ def train(
         loss_networks: where the loss's features come from, see `teachers.Teacher`; for the loss
             "chen" one backbone.
         output: the `.weights.h5` to write; float16.
-        weights: of the loss's parts; None for its own.
+        parts: weights of the loss's parts; None for its own.
         start: the `.weights.h5` of another style to begin with: strokes and palette are soon
-            changed, and what the network knows of photos is kept.
+            changed, and what the network knows of photos is kept. "packaged" for the style START,
+            unless there are weights in `output` to go on from. None for random weights.
         fresh: begin again, even if there is a checkpoint.
         loss: one of `feedforward.LOSSES`. A checkpoint must be of the same loss and style.
         shown: how many pictures of each batch the first loss network looks at; None for all.
@@ -154,7 +163,7 @@ def train(
         network = _begun(output, start, fresh)
         loss_network, kind = _loss_network(loss, loss_networks, shown), feedforward.LOSSES[loss]
         model = FeedforwardTraining(
-            network, loss_network, fitted, weights or kind.weights(), kind.objective
+            network, loss_network, fitted, parts or kind.weights(), kind.objective
         )
         model.build()
 

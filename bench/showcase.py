@@ -1,5 +1,5 @@
 """The README's picture: example photos in example styles; by the styles' own networks, as Fast
-paints them on the page, above Quality.
+paints them on the page, above Quality, which begins from these there.
 
 `python -m bench.showcase [OUT]`
 """
@@ -29,11 +29,14 @@ def main() -> None:
     styles = [images.open_picture(EXAMPLES / f"styles/{name}.webp").rgb for name in STYLES]
     white = np.ones_like(cell(styles[0]))
     rows = [[white, *map(cell, styles)]]
-    for name in PHOTOS:
-        photo = images.open_picture(EXAMPLES / f"photos/{name}.jpg").rgb
+    for file in PHOTOS:
+        photo = images.open_picture(EXAMPLES / f"photos/{file}.jpg").rgb
         fast = (nst_demo.stylize(photo, method="feedforward", network=style) for style in STYLES)
         rows.append([cell(photo), *map(cell, fast)])
-        slow = (nst_demo.stylize(photo, style, method="gatys") for style in styles)
+        slow = (
+            nst_demo.stylize(photo, style, method="gatys", init_network=name)
+            for style, name in zip(styles, STYLES, strict=True)
+        )
         rows.append([white, *map(cell, slow)])
     sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows])
     images.save_image(arguments.output, images.fit(sheet, 1680))

@@ -15,7 +15,7 @@ from typing import Any
 import nst_demo
 from bench.measure import medians, report
 from nst_demo import compare, images
-from nst_demo.ui import comparisons, links, picker
+from nst_demo.ui import comparisons, files, picker
 
 STYLES = 12
 
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    photo = links.gallery("photos")["pagoda"]
+    photo = files.gallery("photos")["pagoda"]
     picks = list(picker.for_everybody().picks.values())[:STYLES]
     asked = comparisons.Asked(comparisons.STYLES, photo, picks, {"strength": 1.0})
     opened = compare.open_photo(photo).rgb

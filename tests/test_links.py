@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 import nst_demo
 from nst_demo import images, settings
 from nst_demo.errors import StyleTransferError
-from nst_demo.ui import comparisons, controls, links, picker, preview
+from nst_demo.ui import comparisons, controls, files, links, picker, preview
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PHOTO, STYLE = EXAMPLES / "photos/cat.jpg", EXAMPLES / "styles/linocut.webp"
@@ -58,7 +58,7 @@ def test_only_what_differs_is_in_a_link():
 
 def test_a_trained_style_beside_the_gallery_is_linked_by_its_name(monkeypatch):
     own = described("feedforward", styles=(), network="linocut")
-    monkeypatch.setattr(controls, "gallery", dict)
+    monkeypatch.setattr(files, "gallery", lambda kind: {"cat": str(PHOTO)})
     query = links.query(links.of_settings(own))
     assert query == f"photo=cat&kind=feedforward&network=linocut&v={nst_demo.__version__}"
 

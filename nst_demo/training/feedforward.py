@@ -119,8 +119,7 @@ def _begun(
         network.set_weights(random)
     if start == "packaged":
         path = weights.PRETRAINED / "styles" / f"{START}{STYLE_SUFFIX}"
-        shapes = sorted(tuple(weight.shape) for weight in network.weights)
-        start = path if not goes_on and sorted(weights.shapes(path)) == shapes else None
+        start = path if not goes_on and feedforward.fits(path) else None
     if start is not None:
         files.load_weights(network, start)
     return network

@@ -10,7 +10,6 @@ import filecmp
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -352,16 +351,10 @@ def _choices(name: str, own: recipes.Recipe) -> list[tuple[str, str]]:
 # ---- Values to options and back ------------------------------------------------------------------
 
 
-@cache
-def gallery() -> dict[str, Path]:
-    """The pictures of the gallery's styles, by name."""
-    return {example.path.stem: example.path for example in files.list_examples("styles")}
-
-
 def network_for(style: str) -> str | None:
     """The trained style that is of this picture, a path: it must be the gallery's, as it is."""
     name = Path(style).stem
-    own = gallery().get(name)
+    own = files.gallery("styles").get(name)
     if own is None or name not in weight_files.trained_styles():
         return None
     try:
@@ -390,8 +383,9 @@ def settled(quality: bool, values: Values, styles: Sequence[str | None]) -> Valu
 def as_chosen(values: Values, styles: Sequence[str | None]) -> tuple[Values, Sequence[str | None]]:
     """What a page shows where BEST comes to the same as these values and styles (see `settled`);
     else as they are. A trained style of the gallery, without a style picture, is its picture."""
-    if values["kind"] == "feedforward" and not any(styles) and values["network"] in gallery():
-        styles = [str(gallery()[values["network"]])]
+    own = files.gallery("styles").get(values["network"])
+    if values["kind"] == "feedforward" and not any(styles) and own is not None:
+        styles = [own]
     best = values | {name: DEFAULTS[name] for name in ("kind", "network")}
     return (best if settled(False, best, styles) == values else values), styles
 

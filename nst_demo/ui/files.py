@@ -119,6 +119,12 @@ def list_examples(kind: str, first: str = "") -> list[Example]:
     return [Example(p) for p in sorted(paths, key=lambda p: p.stem != first)]
 
 
+@cache
+def gallery(kind: str) -> dict[str, str]:
+    """The paths of the gallery's "photos" or "styles", by their names, as in a link."""
+    return {example.path.stem: str(example.path) for example in list_examples(kind)}
+
+
 def cache_file(name: str, data: bytes) -> str:
     """Write `data` where gradio serves it from, under a path nobody can guess; returns the path."""
     path = new_path(name)

@@ -158,7 +158,7 @@ PARTS = ("tab", "compare", "px", "mode", "photo", "style", "v")
 
 def _checked(one: Mapping[str, str], styles: Sequence[str]) -> State:
     tab = _choice("tab", one.get("tab", STYLIZE), (STYLIZE, COMPARE))
-    photo = _choice("photo", one.get("photo", ""), gallery("photos"))
+    photo = _choice("photo", one.get("photo", ""), files.gallery("photos"))
     quality = _choice("mode", one.get("mode", "fast"), ("fast", "quality")) == "quality"
     values = _known({name: _value(name, one[name]) for name in KNOBS if name in one})
     version = one.get("v")
@@ -171,7 +171,9 @@ def _checked(one: Mapping[str, str], styles: Sequence[str]) -> State:
         raise StyleTransferError(
             f"The link has {len(styles)} styles; this page takes 1 to {controls.STYLES}."
         )
-    names = tuple(_choice("style", name, gallery("styles")) if name else "" for name in styles)
+    names = tuple(
+        _choice("style", name, files.gallery("styles")) if name else "" for name in styles
+    )
     return State(tab, photo, names, quality, values, version=version)
 
 
@@ -279,23 +281,13 @@ def _short(value: str) -> str:
 
 
 @cache
-def _gallery(kind: str) -> dict[str, str]:
-    return {example.path.stem: str(example.path) for example in files.list_examples(kind)}
-
-
-def gallery(kind: str) -> dict[str, str]:
-    """The paths of the gallery's "photos" or "styles", by their names in a link."""
-    return _gallery(kind)
-
-
-@cache
 def _fingerprint(path: str) -> str:
     return settings.fingerprint(images.open_picture(path).rgb)
 
 
 def named(kind: str, picture: settings.Input) -> str | None:
     """The name of the gallery's picture that this is, None for an upload."""
-    path = gallery(kind).get(Path(picture.name).stem)
+    path = files.gallery(kind).get(Path(picture.name).stem)
     return Path(path).stem if path and _fingerprint(path) == picture.sha256 else None
 
 
@@ -323,7 +315,7 @@ def of_settings(made: settings.Settings) -> State:
     values = controls.values(made.method, made.options)
     values |= restore.shares(made)
     values["stop_at"] = made.stopped_at or 0
-    values, paths = controls.as_chosen(values, [s and gallery("styles")[s] for s in styles])
+    values, paths = controls.as_chosen(values, [s and files.gallery("styles")[s] for s in styles])
     names = tuple(Path(path).stem if path else "" for path in paths)
     return State(STYLIZE, photo, names, made.method == "gatys", changed(values))
 
@@ -473,11 +465,11 @@ Changes = tuple[str, dict[Any, Any]]
 def stylize_changes(tab: Tab, found: State) -> Changes:
     """Of a link to Stylize."""
     names = found.styles or (picker.FIRST,)  # a trained style needs none: that of a fresh page
-    paths = [gallery("styles")[name] if name else None for name in names]
+    paths = [files.gallery("styles")[name] if name else None for name in names]
     paths += [None] * (controls.STYLES - len(paths))
     values = found.all_values()
     at_once = not found.quality and on_its_own(values["kind"])
-    changes = tab.changes(found.quality, values, [gallery("photos")[found.photo], *paths])
+    changes = tab.changes(found.quality, values, [files.gallery("photos")[found.photo], *paths])
     note = gr.HTML(chart_line(opened_html(found)), visible=True)
     return PAINT if at_once else "", changes | {tab.status: note}
 
@@ -485,7 +477,7 @@ def stylize_changes(tab: Tab, found: State) -> Changes:
 def compare_changes(comparison: compare_tab.Tab, found: State) -> Changes:
     """Of a link to Compare."""
     changes = comparison.changes(
-        gallery("photos")[found.photo], found.kind, found.styles, found.size, found.values
+        files.gallery("photos")[found.photo], found.kind, found.styles, found.size, found.values
     )
     note = chart_line(f"{opened_html(found)} Press <b>Compare</b> to paint it.")
     at_once = found.kind != comparisons.METHODS

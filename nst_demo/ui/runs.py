@@ -228,6 +228,14 @@ def check_file(path: str | None, what: str) -> None:
         raise StyleTransferError(f"The {what} is no longer on the server; choose it again.")
 
 
+def style_or_network(path: str | None) -> tuple[list[np.ndarray], str | None]:
+    """For a painter of clips: the style's picture, or the network trained for it. As `check_file`,
+    and StyleTransferError for no picture."""
+    check_file(path, "style")
+    network = controls.network_for(str(path))
+    return [] if network else [images.open_picture(str(path), what="style").rgb], network
+
+
 def mask_inputs(masks: Sequence[np.ndarray] | None) -> list[settings.Input]:
     return [
         settings.Input(f"region {number}", settings.fingerprint(mask))

@@ -89,12 +89,10 @@ class Asked:
         return f"{Path(self.clip or 'clip').stem[:60]}-{style[:60]}{self.kind}"
 
     def painter(self, make: MakePainter, smoothing: float | None = None) -> painting.Painter:
-        styles, network = [], self.network or None
-        if network is None:
-            runs.check_file(self.style, "style")
-            network = controls.network_for(str(self.style))
-        if network is None:
-            styles = [images.open_picture(str(self.style), what="style").rgb]
+        styles: list[Any] = []
+        network: str | None = self.network
+        if not network:
+            styles, network = runs.style_or_network(self.style)
         return make(
             styles,
             network=network,
@@ -248,7 +246,7 @@ class Tab:
                 )
                 self.facts = controls.about(f"<p>{limits_text(limits, megabytes)}</p>", "limits")
             self.style = source("style", "Style", "video-style", FIRST_STYLE)
-        names = [n for n in weights.trained_styles() if n not in controls.gallery()]
+        names = [n for n in weights.trained_styles() if n not in files.gallery("styles")]
         self.network = gr.Dropdown(
             [("The picture above", PICTURE), *((controls.caption(n), n) for n in names)],
             value=PICTURE,

@@ -90,9 +90,7 @@ class Streams:
         """StyleTransferError when the visitor's time is up."""
         stream = self._seen(session, time.monotonic())
         if stream.painter is None or stream.settings != (style, strength):
-            runs.check_file(style, "style")
-            network = controls.network_for(style)
-            styles = [] if network else [images.open_picture(style, what="style").rgb]
+            styles, network = runs.style_or_network(style)
             stream.painter = self._make(
                 styles, network=network, smoothing=SMOOTHING, strength=strength
             )

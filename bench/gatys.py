@@ -6,7 +6,8 @@ against the same computation in PyTorch where that is installed.
 
 `python -m bench.gatys --reach PHOTO STYLE [PHOTO STYLE ...]`: the time in which a recipe reaches
 the loss that plain L-BFGS from the photo, at one scale, has after 200 evaluations on `lite`: with
-our line search, and with the textbooks', in which the loss never rises.
+our line search, with the textbooks', in which the loss never rises, and, where PyTorch is
+installed, in the usual implementation.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import Any
 import numpy as np
 
 import nst_demo
+from bench import usual
 from bench.measure import medians, random_picture, report, report_ratios, vgg19_forward
-from nst_demo import backbones, images, optimizers, recipes, weights
+from nst_demo import backbones, images, optimizers, weights
 from nst_demo.methods import gatys
 from nst_demo.objective import Objective
 
@@ -38,68 +40,6 @@ def evaluation(backbone: str, size: int) -> Callable[[], object]:
     return lambda: objective(photo)
 
 
-def torch_evaluation(size: int) -> Callable[[], object] | None:
-    """The default recipe's loss and gradient on VGG19 in PyTorch, channels last."""
-    try:
-        import torch  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        return None
-    functional, recipe = torch.nn.functional, recipes.DEFAULT
-    shape = backbones.ARCHITECTURES["vgg19"]
-    layers = shape.layers[: shape.layers.index("block5_conv1") + 1]
-    kernels, channels = {}, 3
-    for layer in layers:
-        out = shape.channels[int(layer[5]) - 1]
-        kernel = torch.randn(out, channels, 3, 3) * (2 / (9 * channels)) ** 0.5
-        kernels[layer] = kernel.to(memory_format=torch.channels_last), torch.zeros(out)
-        channels = out
-
-    def features(x):
-        found = {}
-        for layer in layers:
-            if layer.endswith("conv1") and layer[5] != "1":
-                x = functional.max_pool2d(x, 2)
-            x = functional.relu(functional.conv2d(x, *kernels[layer], padding=1))
-            found[layer] = x
-        return found
-
-    def gram(f):
-        flat = f.permute(0, 2, 3, 1).reshape(-1, f.shape[1])
-        return flat.T @ flat / len(flat)
-
-    def normalised(f):
-        deviation, mean = torch.std_mean(f, dim=(2, 3), correction=0, keepdim=True)
-        return (f - mean) / deviation
-
-    def picture(seed: int):
-        x = torch.from_numpy(random_picture(size, seed)).permute(2, 0, 1)[None]
-        return x.contiguous(memory_format=torch.channels_last)
-
-    with torch.no_grad():
-        grams = {layer: gram(f) for layer, f in features(picture(1)).items()}
-        found = features(picture(0))
-        contents = {layer: normalised(found[layer]) for layer, _ in recipe.content_layers}
-
-    def evaluate():
-        x = picture(0).requires_grad_()
-        found = features(x)
-        loss = 0.0
-        for layer, weight in recipe.content_layers:
-            off = normalised(found[layer]) - contents[layer]
-            loss = loss + recipe.content_weight * weight * off.square().mean()
-        for layer, weight in recipe.style_layers:
-            target = grams[layer]
-            loss = loss + weight * ((gram(found[layer]) - target) ** 2).sum() / (target**2).sum()
-        variation = (x[:, :, 1:] - x[:, :, :-1]).square().mean()
-        variation = variation + (x[..., 1:] - x[..., :-1]).square().mean()
-        loss = loss + recipe.variation_weight * variation
-        loss = loss + recipe.range_weight * (x - x.clamp(0, 1)).square().mean()
-        loss.backward()
-        return x.grad
-
-    return evaluate
-
-
 def evaluations(rounds: int) -> None:
     if weights.local_file("vgg19") is None:
         load = backbones.load
@@ -107,8 +47,9 @@ def evaluations(rounds: int) -> None:
     tasks = {YARDSTICK: vgg19_forward(512)}
     for backbone, size in (("lite", 320), ("lite", 512), ("vgg19", 512)):
         tasks[f"evaluation, {backbone}, {size}x{size}"] = evaluation(backbone, size)
-    if (with_torch := torch_evaluation(512)) is not None:
-        tasks["the same in PyTorch, vgg19, 512x512"] = with_torch
+        if usual.here():
+            task = f"the same in PyTorch, {backbone}, {size}x{size}"
+            tasks[task] = usual.evaluation(backbone, random_picture(size), random_picture(size, 1))
     report_ratios("gatys", medians(tasks, rounds), YARDSTICK)
 
 
@@ -137,6 +78,10 @@ def reach(photo: np.ndarray, style: np.ndarray, options: gatys.Options) -> dict[
 
     evaluate()(photo)  # compile
     runs = {name: plain(evaluate, photo, patience) for name, patience in PLAIN.items()}
+    if usual.here():
+        fitted = gatys.fit_style(style, options.settings, photo.shape[:2], options.style_scale)
+        backbone = options.settings.backbone
+        runs["PyTorch"] = usual.lbfgs(backbone, photo, fitted, PLAIN_EVALUATIONS)
     list(nst_demo.iterate(photo, style, iterations=5, size=REACH_SIZE))  # compile
     started = time.perf_counter()
     seconds, least = dict.fromkeys(runs, float("inf")), np.inf
@@ -174,7 +119,7 @@ def main() -> None:
         for number, (photo, style) in enumerate(zip(opened[::2], opened[1::2], strict=True), 1)
     ]
     report("gatys-reach", rows)
-    for name in PLAIN:
+    for name in [column.removesuffix(": ratio") for column in rows[0] if ": ratio" in column]:
         ratios = [row[f"{name}: ratio"] for row in rows]
         ratio = statistics.median(float("inf") if r is None else r for r in ratios)
         print(f"median ratio, {name}: {ratio:.3f}")  # inf: not reached

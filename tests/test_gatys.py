@@ -719,7 +719,7 @@ def test_a_recipe_fits_the_photo_to_its_size(fit, size, expected):
     ],
 )
 def test_a_style_is_fitted_to_the_photo_and_scaled(picture, fit, scale, expected):
-    fitted = gatys._fit_style(picture(100, 150), replace(PLAIN, style_fit=fit), (40, 56), scale)
+    fitted = gatys.fit_style(picture(100, 150), replace(PLAIN, style_fit=fit), (40, 56), scale)
     assert fitted.shape[:2] == expected
 
 

@@ -445,3 +445,16 @@ def test_bfloat16_paints_the_same_picture(precision, monkeypatch, picture):
         precision(setting)
         painted.append(adain.stylize(photo, [style], adain.Options()))
     assert 0 < np.abs(painted[0] - painted[1]).mean() < 2 / 255
+
+
+def test_a_gradient_in_bfloat16_is_half_a_percent_off(precision, monkeypatch, picture):
+    """Of the very loss: features stay in float32."""
+    photo, style = picture(96, 128, seed=3), picture(80, 80, seed=4)
+    found = []
+    for setting in ("float32", "bfloat16"):
+        monkeypatch.setattr(models, "_built", {})
+        precision(setting)
+        found.append(gatys.objective(photo, [style], gatys.Options())(photo))
+    (loss, gradient), (same_loss, near) = found
+    assert same_loss == pytest.approx(loss, rel=1e-4)  # oneDNN may compute it in another order
+    assert 0 < np.linalg.norm(near - gradient) < 0.01 * np.linalg.norm(gradient)

@@ -256,7 +256,7 @@ def _replaced_layers(settings: Recipe) -> list[str]:
     return notes
 
 
-def _fit_style(style: np.ndarray, settings: Recipe, size: tuple[int, int], scale: float):
+def fit_style(style: np.ndarray, settings: Recipe, size: tuple[int, int], scale: float):
     """The style at the size at which its statistics are taken for a picture of `size` (h, w)."""
     if settings.style_fit == "content":
         height, width = size
@@ -288,7 +288,7 @@ def objective(
         structure,
         weights,
         content,
-        (_fit_style(style, settings, size, options.style_scale) for style in styles),
+        (fit_style(style, settings, size, options.style_scale) for style in styles),
         shares=normalised_weights(options.style_weights, len(styles)),
         strength=options.strength,
         masks=masks,

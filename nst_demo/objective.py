@@ -27,6 +27,7 @@ from nst_demo import backbones, images, losses, models, strokes
 from nst_demo.errors import StyleTransferError
 
 CELL = 16  # px; tiles begin at multiples of it, so that pooling falls on the whole picture's cells
+CALIBRATION_SIDE = 128  # px of the picture in which a network's channels are measured
 LEAST_POSITIONS = 1e-3  # a region that a layer does not see at all must not divide by zero
 PARTS = ("content", "style", "variation", "range")
 
@@ -109,8 +110,8 @@ def grid(height: int, width: int, border: int, pixels: float | None) -> tuple[in
 class Structure:
     """All that the compiled functions depend on; weights, targets and sizes are given to them.
 
-    The layers are the backbone's own; `regions` is the number of guidance channels, 0 for none, and
-    `gain` multiplies all features.
+    The layers are the backbone's own; `regions` is the number of guidance channels, 0 for none,
+    `gain` multiplies all features, and `softness` is that of `recipes.Recipe`.
     """
 
     backbone: str
@@ -122,6 +123,7 @@ class Structure:
     pixel_range: float
     regions: int = 0
     gain: float = 1.0
+    softness: float = 0.0
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -156,13 +158,13 @@ class _Features:
 
     def __init__(self, structure: Structure):
         # Not forward in bfloat16: where features round to equals, a relu or a pooling takes another
-        # way back, and a gradient a fifth off is too rough for L-BFGS. Backward see `_convolved`.
+        # way back, and a gradient a fifth off is too rough for L-BFGS. Backward see `_convolution`.
         network = models.shared(
             ("backbone", structure.backbone), lambda: backbones.load(structure.backbone)
         )
         self.structure = structure
         self.parts = backbones.segments(network, structure.layers)
-        self._backwards: dict[str, Any] = {}
+        self._own = _own_layers(network, structure.softness)
         self.readouts = backbones.readouts(structure.backbone)
         self.widths = {layer: network.output[layer].shape[-1] for layer in structure.layers}
 
@@ -175,7 +177,7 @@ class _Features:
         x, style, content = picture, {}, {}
         photo = dict(zip(self.structure.content_layers, contents, strict=True))
         for layer, part in self.parts.items():
-            x = _through(part, x, self._backwards)
+            x = self._through(part, x)
             crop = _cropping(inner, backbones.stride(layer))
             if layer in photo:
                 content[layer] = self._content_sums(self._read(crop(x), layer), photo[layer])
@@ -214,8 +216,14 @@ class _Features:
         """(layer, its features where they count), layer by layer."""
         x = picture
         for layer, part in self.parts.items():
-            x = _through(part, x, self._backwards)
+            x = self._through(part, x)
             yield layer, _cropping(inner, backbones.stride(layer))(x)
+
+    def _through(self, part: keras.Model, x):
+        """The features that a segment of the network, a chain of layers, makes of (1, H, W, C)."""
+        for layer in part.layers[1:]:
+            x = self._own.get(layer.name, layer)(x)
+        return x
 
     def _read(self, features, layer: str):
         return self.readouts[layer].of(features) if layer in self.readouts else features
@@ -386,56 +394,95 @@ def _cropping(inner, stride: int) -> Callable[[Any], Any]:
     return lambda features: features[:, top:bottom, left:right]
 
 
-def _through(part, x, backwards: dict[str, Any]):
-    """The features that a segment of the network, a chain of layers, makes of (1, H, W, C).
+def _own_layers(network: keras.Model, softness: float) -> dict[str, Callable[[Any], Any]]:
+    """By name: those layers of a network, a chain, that have a gradient of our own here.
 
-    backwards: kept here by layer, the kernels of the gradients.
-
-    Without oneDNN, convolutions and poolings have gradients of our own; TensorFlow's are slow, and
-    first write the nine neighbours of every position side by side: at 1024 px a third of the
-    memory of an evaluation. Where the device multiplies bfloat16 those of convolutions are, too.
+    Without oneDNN TensorFlow's gradients of convolutions and poolings are slow, and first write the
+    nine neighbours of every position side by side: at 1024 px a third of the memory of an
+    evaluation. And those of convolutions can be in bfloat16, or soft (`Recipe.softness`).
     """
-    own = models.device().kind == "CPU" and not models.onednn()
-    for layer in part.layers[1:]:
-        if isinstance(layer, keras.layers.Conv2D) and (own or models.precision() == "bfloat16"):
-            x = _convolved(layer, x, backwards)
-        elif own and isinstance(layer, keras.layers.MaxPooling2D):
-            x = _pooled(x)
-        else:
-            x = layer(x)
-    return x
+    slow = models.device().kind == "CPU" and not models.onednn()
+    all_convolutions = slow or models.precision() == "bfloat16"
+    widths = _soft_widths(network, softness) if softness else {}
+    own: dict[str, Callable[[Any], Any]] = {}
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Conv2D) and (all_convolutions or layer.name in widths):
+            own[layer.name] = _convolution(layer, widths.get(layer.name))
+        elif isinstance(layer, keras.layers.MaxPooling2D) and slow:
+            own[layer.name] = _pooled
+    return own
 
 
-def _convolved(layer: keras.layers.Conv2D, x, backwards: dict[str, Any]):
-    """`layer(x)`, a 3x3 convolution and a relu; its gradient is a convolution too.
+def _soft_widths(network: keras.Model, softness: float) -> dict[str, np.ndarray]:
+    """By name of a convolution: `softness` in what its relu is given, channel by channel.
 
-    That is in `models.precision`: in bfloat16 an evaluation takes 0.8 of the time, its gradient is
-    off by half a percent, and L-BFGS gets as far with it.
+    Not of block 1, of the largest features: there it takes time and saves next to no evaluations.
     """
     import tensorflow as tf
 
-    precision = models.precision()
-    padding = layer.padding.upper()
+    x: Any = _cloudy(CALIBRATION_SIDE)[None]
+    widths = {}
+    for layer in network.layers[1:]:
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel, bias = (tf.convert_to_tensor(part) for part in (layer.kernel, layer.bias))
+            x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, layer.padding.upper()), bias)
+            if not layer.name.startswith("block1"):
+                size = tf.sqrt(tf.reduce_mean(tf.square(x), (0, 1, 2))).numpy()
+                widths[layer.name] = np.maximum(softness * size, np.float32(1e-6))
+            x = tf.nn.relu(x)
+        else:
+            x = layer(x)
+    return widths
+
+
+def _cloudy(side: int) -> np.ndarray:
+    """A picture (side, side, 3) with the spectrum of photos (Field 1987: amplitudes fall as 1/f).
+
+    The channels of networks are about as loud in it as in photos and paintings.
+    """
+    noise = np.random.default_rng(0).normal(size=(side, side, 3))
+    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None])
+    frequency[0, 0] = np.inf
+    spectrum = np.fft.fft2(noise, axes=(0, 1)) / frequency[..., None]
+    colours = np.fft.ifft2(spectrum, axes=(0, 1)).real
+    colours = 0.3 * colours + 1.4 * colours.mean(axis=2, keepdims=True)  # mostly light and dark
+    return np.clip(0.5 + 0.25 * colours / colours.std(), 0.0, 1.0).astype("float32")
+
+
+def _convolution(layer: keras.layers.Conv2D, width: np.ndarray | None) -> Callable[[Any], Any]:
+    """`layer`, a 3x3 convolution and a relu, whose gradient is a convolution too.
+
+    That is in `models.precision`: in bfloat16 an evaluation takes 0.8 of the time, its gradient is
+    off by half a percent, and L-BFGS gets as far with it.
+
+    width: (C,) of the values around 0 over which the relu's slope rises from 0 to 1 in the
+    gradient; None for the step that it is.
+    """
+    import tensorflow as tf
+
+    precision, padding = models.precision(), layer.padding.upper()
     border = 2 if padding == "VALID" else 1
     around = [[0, 0], [border, border], [border, border], [0, 0]]
-    with tf.init_scope():  # once and not in each evaluation
-        kernel, bias = (tf.convert_to_tensor(part) for part in (layer.kernel, layer.bias))
-        if layer.name not in backwards:
-            backward = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
-            backwards[layer.name] = tf.cast(backward, precision)
+    kernel, bias = (tf.convert_to_tensor(part) for part in (layer.kernel, layer.bias))
+    backward = tf.cast(tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2]), precision)
+    per_width = None if width is None else tf.constant(1.0 / width)
 
     @tf.custom_gradient
     def convolve(x):
-        found = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, padding), bias))
+        given = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, padding), bias)
+        found = tf.nn.relu(given)
 
         def gradient(upstream):
-            upstream = tf.raw_ops.ReluGrad(gradients=upstream, features=found)
+            if per_width is None:
+                upstream = tf.raw_ops.ReluGrad(gradients=upstream, features=found)
+            else:
+                upstream *= tf.clip_by_value(0.5 + given * per_width, 0.0, 1.0)
             upstream = tf.cast(upstream, precision)
-            return tf.cast(tf.nn.conv2d(upstream, backwards[layer.name], 1, around), x.dtype)
+            return tf.cast(tf.nn.conv2d(upstream, backward, 1, around), x.dtype)
 
         return found, gradient
 
-    return convolve(x)
+    return convolve
 
 
 def _pooled(x):

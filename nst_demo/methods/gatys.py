@@ -234,6 +234,7 @@ def _structure(settings: Recipe, regions: int = 0) -> tuple[Structure, Weights]:
         settings.pixel_range,
         regions,
         backbones.VGG_TO.get(settings.backbone, 1.0) if published_on.startswith("vgg") else 1.0,
+        settings.softness,
     )
     weights = Weights(
         settings.content_weight,

@@ -13,6 +13,7 @@ installed, in the usual implementation.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import itertools
 import statistics
 import time
@@ -24,13 +25,15 @@ import numpy as np
 import nst_demo
 from bench import usual
 from bench.measure import medians, random_picture, report, report_ratios, vgg19_forward
-from nst_demo import backbones, images, optimizers, weights
+from nst_demo import backbones, images, optimizers, recipes, weights
 from nst_demo.methods import gatys
 from nst_demo.objective import Objective
 
 YARDSTICK = "VGG19 forward, 512x512"  # to block5_conv1
 PLAIN_EVALUATIONS = 200
-PLAIN = {"plain": 10, "plain, monotone": 1}  # patience of the line search
+PATIENCE = {"plain": 10, "plain, monotone": 1}  # of the line search
+# The loss of the default recipe, with the gradient that it has.
+PLAIN = dataclasses.replace(recipes.DEFAULT, name="plain", softness=0.0)
 REACH_SIZE = 512  # px, long side
 
 
@@ -73,11 +76,13 @@ def reach(photo: np.ndarray, style: np.ndarray, options: gatys.Options) -> dict[
     """Seconds of plain runs, and of the recipe until it has their least loss."""
     photo = images.fit(photo, options.settings.size)
 
+    recipes.RECIPES[PLAIN.name] = PLAIN
+
     def evaluate() -> Objective:
-        return gatys.objective(photo, [style], options)
+        return gatys.objective(photo, [style], dataclasses.replace(options, recipe=PLAIN.name))
 
     evaluate()(photo)  # compile
-    runs = {name: plain(evaluate, photo, patience) for name, patience in PLAIN.items()}
+    runs = {name: plain(evaluate, photo, patience) for name, patience in PATIENCE.items()}
     if usual.here():
         fitted = gatys.fit_style(style, options.settings, photo.shape[:2], options.style_scale)
         backbone = options.settings.backbone

@@ -26,6 +26,7 @@ PLAIN = replace(
     variation_loss="squares",
     margin=0,
     opening=1.0,
+    softness=0.0,
     optimizer="lbfgs",
     scales=((1.0, 1.0),),
     coarsest=64,

@@ -447,14 +447,25 @@ def test_bfloat16_paints_the_same_picture(precision, monkeypatch, picture):
     assert 0 < np.abs(painted[0] - painted[1]).mean() < 2 / 255
 
 
-def test_a_gradient_in_bfloat16_is_half_a_percent_off(precision, monkeypatch, picture):
-    """Of the very loss: features stay in float32."""
+def evaluated(precision, monkeypatch, picture, **options):
+    """(loss, gradient) of Quality in float32, then in bfloat16."""
     photo, style = picture(96, 128, seed=3), picture(80, 80, seed=4)
-    found = []
     for setting in ("float32", "bfloat16"):
         monkeypatch.setattr(models, "_built", {})
         precision(setting)
-        found.append(gatys.objective(photo, [style], gatys.Options())(photo))
-    (loss, gradient), (same_loss, near) = found
+        yield gatys.objective(photo, [style], gatys.Options(**options))(photo)
+
+
+def test_a_gradient_in_bfloat16_is_half_a_percent_off(precision, monkeypatch, picture):
+    """Of the very loss: features stay in float32."""
+    published = {"recipe": "zandian", "backbone": "lite"}
+    (loss, gradient), (same_loss, near) = evaluated(precision, monkeypatch, picture, **published)
     assert same_loss == pytest.approx(loss, rel=1e-4)  # oneDNN may compute it in another order
     assert 0 < np.linalg.norm(near - gradient) < 0.01 * np.linalg.norm(gradient)
+
+
+def test_with_soft_slopes_features_are_in_bfloat16_too(precision, monkeypatch, picture):
+    (loss, gradient), (near_loss, near) = evaluated(precision, monkeypatch, picture)
+    assert near_loss != loss
+    assert near_loss == pytest.approx(loss, rel=5e-3)
+    assert np.sum(near * gradient) > 0.8 * np.linalg.norm(near) * np.linalg.norm(gradient)

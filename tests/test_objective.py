@@ -393,7 +393,7 @@ def test_the_written_gradient_is_that_of_the_layers(backbone, tiny_backbone, pic
         monkeypatch.setattr(models, "onednn", lambda: onednn)
         with tf.GradientTape() as tape:
             tape.watch(image)
-            features = objective._through(part, image, {})
+            features = objective._Features(structure(network.name))._through(part, image)
         return features.numpy(), tape.gradient(features, image, upstream).numpy()
 
     features, gradient = found(onednn=False)
@@ -401,3 +401,51 @@ def test_the_written_gradient_is_that_of_the_layers(backbone, tiny_backbone, pic
     np.testing.assert_allclose(features, expected_features, rtol=1e-4, atol=1e-4)
     assert np.abs(gradient).max() > 0
     np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_soft_slope_rises_from_0_to_1_around_0(tiny_backbone, picture):
+    import tensorflow as tf
+
+    layer = backbones.load(tiny_backbone).get_layer("block2_conv1")
+    rng = np.random.default_rng(0)
+    kernel, bias = layer.get_weights()
+    x = tf.constant(rng.standard_normal((1, 12, 9, kernel.shape[2])), "float32")
+    upstream = rng.standard_normal((1, 12, 9, bias.size)).astype("float32")
+    width = np.linspace(0.3, 3.0, bias.size, dtype="float32")
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        given = tf.nn.conv2d(x, kernel, 1, "SAME") + bias
+        features = objective._convolution(layer, width, "float32")(x)
+    np.testing.assert_allclose(features, np.maximum(given, 0), atol=1e-5)
+    slope = np.clip(0.5 + given.numpy() / width, 0, 1)
+    assert 0.1 < np.mean((slope > 0) & (slope < 1)) < 0.9
+    expected = tape.gradient(given, x, upstream * slope)
+    np.testing.assert_allclose(tape.gradient(features, x, upstream), expected, atol=1e-4)
+
+
+def test_softness_is_told_in_what_each_channel_is_given(tiny_backbone):
+    """Doubled, or a channel twice as loud: twice as wide. The first block's stays a step."""
+    network = backbones.load(tiny_backbone)
+    before = objective._soft_widths(network, 0.4)
+    assert sorted(before) == [f"block{block}_conv1" for block in (2, 3, 4, 5)]
+    np.testing.assert_allclose(
+        objective._soft_widths(network, 0.8)["block5_conv1"], 2 * before["block5_conv1"]
+    )
+    layer = network.get_layer("block2_conv1")
+    layer.set_weights([part * np.float32(2) for part in layer.get_weights()])
+    np.testing.assert_allclose(
+        objective._soft_widths(network, 0.4)["block2_conv1"], 2 * before["block2_conv1"], rtol=1e-5
+    )
+
+
+def test_a_soft_gradient_is_of_the_same_loss(tiny_backbone, problem):
+    made = [
+        make(structure(tiny_backbone, softness=softness), problem["content"], problem["styles"])
+        for softness in (0.0, 1e-5, 0.4)
+    ]
+    (loss, gradient), (_, nearly), (soft_loss, soft) = (each(problem["x"]) for each in made)
+    assert soft_loss == pytest.approx(loss, rel=1e-5)
+    scale = np.abs(gradient).max()
+    np.testing.assert_allclose(nearly, gradient, atol=1e-2 * scale)
+    assert np.abs(soft - gradient).max() > 0.05 * scale
+    assert np.sum(soft * gradient) > 0.5 * np.sum(gradient**2)

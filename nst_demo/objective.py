@@ -162,7 +162,7 @@ class _Features:
         )
         self.structure = structure
         self.parts = backbones.segments(network, structure.layers)
-        self._own = _own_layers(network, structure.softness)
+        self._own = _own_layers(network, structure)
         self.readouts = backbones.readouts(structure.backbone)
         self.widths = {layer: network.output[layer].shape[-1] for layer in structure.layers}
 
@@ -395,26 +395,43 @@ def _cropping(inner, stride: int) -> Callable[[Any], Any]:
     return lambda features: ops.cast(features[:, top:bottom, left:right], "float32")
 
 
-def _own_layers(network: keras.Model, softness: float) -> dict[str, Callable[[Any], Any]]:
+def _own_layers(network: keras.Model, structure: Structure) -> dict[str, Any]:
     """By name: those layers of a network, a chain, that have a gradient of our own here.
 
     Without oneDNN TensorFlow's gradients of convolutions and poolings are slow, and first write the
     nine neighbours of every position side by side: at 1024 px a third of the memory of an
-    evaluation. And those of convolutions can be in bfloat16, or soft (`Recipe.softness`).
+    evaluation. And those of convolutions can be in bfloat16, and of relus soft (`Recipe.softness`).
     """
+    import tensorflow as tf
+
     slow = models.device().kind == "CPU" and not models.onednn()
-    all_convolutions = slow or models.precision() == "bfloat16"
-    widths = _soft_widths(network, softness) if softness else {}
+    own: dict[str, Any] = {}
+    if slow:
+        pools = [x for x in network.layers if isinstance(x, keras.layers.MaxPooling2D)]
+        own |= {pool.name: _pooled for pool in pools}
+    if not (slow or structure.softness or models.precision() == "bfloat16"):
+        return own
+    widths = _soft_widths(network, structure.softness) if structure.softness else {}
     # With steps for slopes a gradient from rounded features is off by a fifth, where they round to
     # equals and another one is on: too rough for L-BFGS.
-    forward = models.precision() if softness else "float32"
-    own: dict[str, Callable[[Any], Any]] = {}
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Conv2D) and (all_convolutions or layer.name in widths):
-            own[layer.name] = _convolution(layer, widths.get(layer.name), forward)
-        elif isinstance(layer, keras.layers.MaxPooling2D) and slow:
-            own[layer.name] = _pooled
+    forward = models.precision() if structure.softness else "float32"
+    chain: list[Any] = [*network.layers, None]
+    for layer, after in pairwise(chain):
+        if not isinstance(layer, keras.layers.Conv2D):
+            continue
+        relu = _soft_relu(widths[layer.name]) if layer.name in widths else tf.nn.relu
+        convolve = _convolution(layer, forward)
+        if isinstance(after, keras.layers.MaxPooling2D) and layer.name not in structure.layers:
+            # The relu of the largest is the largest relu's: a quarter of the work and the memory.
+            own[layer.name] = convolve
+            own[after.name] = _chained(own.get(after.name, after), relu)
+        else:
+            own[layer.name] = _chained(convolve, relu)
     return own
+
+
+def _chained(first: Callable[[Any], Any], second: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: second(first(x))
 
 
 def _soft_widths(network: keras.Model, softness: float) -> dict[str, np.ndarray]:
@@ -453,18 +470,13 @@ def _cloudy(side: int) -> np.ndarray:
     return np.clip(0.5 + 0.25 * colours / colours.std(), 0.0, 1.0).astype("float32")
 
 
-def _convolution(
-    layer: keras.layers.Conv2D, width: np.ndarray | None, forward: str
-) -> Callable[[Any], Any]:
-    """`layer`, a 3x3 convolution and a relu, whose gradient is a convolution too.
+def _convolution(layer: keras.layers.Conv2D, forward: str) -> Callable[[Any], Any]:
+    """`layer`, a 3x3 convolution, without its relu; its gradient is a convolution too.
 
     That is in `models.precision`. In bfloat16 it is off by half a percent, and L-BFGS gets as far
     with it in 0.8 of the time (VGG19: 0.78); with features in bfloat16 too in 0.72 (0.58).
 
-    Args:
-        width: (C,) of the values around 0 over which the relu's slope rises from 0 to 1 in the
-            gradient; None for the step that it is.
-        forward: the precision of the features.
+    forward: the precision of the features.
     """
     import tensorflow as tf
 
@@ -474,25 +486,38 @@ def _convolution(
     backward = tf.transpose(tf.reverse(layer.kernel, [0, 1]), [0, 1, 3, 2])
     backward = tf.cast(backward, backward_in)
     kernel, bias = (tf.cast(part, forward) for part in (layer.kernel, layer.bias))
-    per_width = None if width is None else tf.cast(1.0 / width, forward)
 
     @tf.custom_gradient
     def convolve(x):
-        given = tf.nn.conv2d(tf.cast(x, forward), kernel, 1, padding)
-        given = tf.nn.bias_add(given, bias)
-        found = tf.nn.relu(given)
-
         def gradient(upstream):
-            if per_width is None:
-                upstream = tf.raw_ops.ReluGrad(gradients=upstream, features=found)
-            else:
-                upstream *= tf.clip_by_value(0.5 + given * per_width, 0.0, 1.0)
             upstream = tf.cast(upstream, backward_in)
             return tf.cast(tf.nn.conv2d(upstream, backward, 1, around), x.dtype)
 
-        return found, gradient
+        found = tf.nn.conv2d(tf.cast(x, forward), kernel, 1, padding)
+        return tf.nn.bias_add(found, bias), gradient
 
     return convolve
+
+
+def _soft_relu(width: np.ndarray) -> Callable[[Any], Any]:
+    """A relu whose slope, in the gradient, rises from 0 to 1 over `width` (C,) around 0."""
+    import tensorflow as tf
+
+    per_width = tf.constant(1.0 / width)
+
+    @tf.custom_gradient
+    def relu(given):
+        kept = tf.cast(given, "bfloat16")  # in half the memory, and exact enough for a slope
+
+        def gradient(upstream):
+            with tf.control_dependencies([upstream]):  # or TensorFlow computes all slopes at once
+                kept_then = tf.identity(kept)
+            rising = 0.5 + tf.cast(kept_then, upstream.dtype) * tf.cast(per_width, upstream.dtype)
+            return upstream * tf.clip_by_value(rising, 0.0, 1.0)
+
+        return tf.nn.relu(given), gradient
+
+    return relu
 
 
 def _pooled(x):

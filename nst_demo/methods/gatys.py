@@ -16,6 +16,8 @@ so that one set of weights suits every photo, style and backbone:
   and without it a bright sky drifts beyond white, where nothing is painted any more.
 - At first the content weighs more (`Recipe.opening`), and L-BFGS gives each wavelet of the picture
   a step size of its own (`optimizers.lbfgs`): both save evaluations.
+- Its gradient sees relus with soft slopes (`Recipe.softness`): the loss keeps its kinks, but
+  L-BFGS no longer stumbles over each of them.
 - The photo is mirrored around itself while it is optimised, so that its borders are painted like
   the rest (`Recipe.margin`).
 - A large picture is done coarse to fine (`Recipe.scales`; Gatys et al., arXiv 1611.07865, §5):

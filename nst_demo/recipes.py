@@ -130,7 +130,7 @@ DEFAULT = Recipe(
     margin=8,
     init="fast",
     optimizer="lbfgs",
-    iterations=60,  # more lower the loss, but to VGG19 the picture leaves the photo
+    iterations=40,  # more lower the loss, but to VGG19 the picture leaves the photo
     scales=((0.5, 0.2), (1.0, 0.8)),
     # With wavelets' step sizes coarse scales only take time, a sixth of it at 288 px: but shapes
     # larger than the network sees at the finest come from nowhere else.

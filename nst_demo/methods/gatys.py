@@ -303,7 +303,8 @@ def objective(
 # ---- Memory --------------------------------------------------------------------------------------
 
 # Measured on a CPU with TensorFlow 2.21: peaks of processes at 384 ... 1448 px on lite, and on
-# VGG19, whole and tiled. They are met within 6 %; of lite above 1024 px it says 13 % too much.
+# VGG19, whole and tiled. They are met within 6 %; of lite above 1024 px it says 13 % too much, and
+# of bfloat16 up to 18 %.
 PROGRAM_BYTES = 0.76e9  # Python, TensorFlow, and the code that it compiles
 FEATURES_FACTOR = 1.3  # the peak of an evaluation by the size of all features,
 PICTURE_FACTOR = 4.0  # and by that of the picture

@@ -31,15 +31,15 @@ from nst_demo.objective import Objective
 
 YARDSTICK = "VGG19 forward, 512x512"  # to block5_conv1
 PLAIN_EVALUATIONS = 200
+USUAL = "PyTorch"
 PATIENCE = {"plain": 10, "plain, monotone": 1}  # of the line search
 # The loss of the default recipe, with the gradient that it has.
 PLAIN = dataclasses.replace(recipes.DEFAULT, name="plain", softness=0.0)
 REACH_SIZE = 512  # px, long side
 
 
-def evaluation(backbone: str, size: int) -> Callable[[], object]:
-    photo, style = random_picture(size), random_picture(size, seed=1)
-    objective = gatys.objective(photo, [style], gatys.Options(backbone=backbone, size=size))
+def evaluation(backbone: str, photo: np.ndarray, style: np.ndarray) -> Callable[[], object]:
+    objective = gatys.objective(photo, [style], gatys.Options(backbone=backbone))
     return lambda: objective(photo)
 
 
@@ -49,10 +49,11 @@ def evaluations(rounds: int) -> None:
         backbones.load = lambda name: backbones.build(name) if name == "vgg19" else load(name)
     tasks = {YARDSTICK: vgg19_forward(512)}
     for backbone, size in (("lite", 320), ("lite", 512), ("vgg19", 512)):
-        tasks[f"evaluation, {backbone}, {size}x{size}"] = evaluation(backbone, size)
+        what = f"{backbone}, {size}x{size}"
+        pictures = random_picture(size), random_picture(size, seed=1)
+        tasks[f"evaluation, {what}"] = evaluation(backbone, *pictures)
         if usual.here():
-            task = f"the same in PyTorch, {backbone}, {size}x{size}"
-            tasks[task] = usual.evaluation(backbone, random_picture(size), random_picture(size, 1))
+            tasks[f"the same in PyTorch, {what}"] = usual.evaluation(backbone, *pictures)
     report_ratios("gatys", medians(tasks, rounds), YARDSTICK)
 
 
@@ -76,8 +77,6 @@ def reach(photo: np.ndarray, style: np.ndarray, options: gatys.Options) -> dict[
     """Seconds of plain runs, and of the recipe until it has their least loss."""
     photo = images.fit(photo, options.settings.size)
 
-    recipes.RECIPES[PLAIN.name] = PLAIN
-
     def evaluate() -> Objective:
         return gatys.objective(photo, [style], dataclasses.replace(options, recipe=PLAIN.name))
 
@@ -86,7 +85,7 @@ def reach(photo: np.ndarray, style: np.ndarray, options: gatys.Options) -> dict[
     if usual.here():
         fitted = gatys.fit_style(style, options.settings, photo.shape[:2], options.style_scale)
         backbone = options.settings.backbone
-        runs["PyTorch"] = usual.lbfgs(backbone, photo, fitted, PLAIN_EVALUATIONS)
+        runs[USUAL] = usual.lbfgs(backbone, photo, fitted, PLAIN_EVALUATIONS)
     list(nst_demo.iterate(photo, style, iterations=5, size=REACH_SIZE))  # compile
     started = time.perf_counter()
     seconds, least = dict.fromkeys(runs, float("inf")), np.inf
@@ -117,6 +116,7 @@ def main() -> None:
     if not arguments.reach:
         evaluations(arguments.rounds)
         return
+    recipes.RECIPES[PLAIN.name] = PLAIN
     options = gatys.Options(iterations=arguments.iterations, size=REACH_SIZE)
     opened = [images.open_picture(path).rgb for path in arguments.reach]
     rows = [
@@ -124,7 +124,7 @@ def main() -> None:
         for number, (photo, style) in enumerate(zip(opened[::2], opened[1::2], strict=True), 1)
     ]
     report("gatys-reach", rows)
-    for name in [column.removesuffix(": ratio") for column in rows[0] if ": ratio" in column]:
+    for name in [*PATIENCE, USUAL] if usual.here() else PATIENCE:
         ratios = [row[f"{name}: ratio"] for row in rows]
         ratio = statistics.median(float("inf") if r is None else r for r in ratios)
         print(f"median ratio, {name}: {ratio:.3f}")  # inf: not reached

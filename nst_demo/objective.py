@@ -445,8 +445,7 @@ def _soft_widths(network: keras.Model, softness: float) -> dict[str, np.ndarray]
     widths = {}
     for layer in network.layers[1:]:
         if isinstance(layer, keras.layers.Conv2D):
-            kernel, bias = (tf.convert_to_tensor(part) for part in (layer.kernel, layer.bias))
-            x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, layer.padding.upper()), bias)
+            x = _convolution(layer, "float32")(x)
             if not layer.name.startswith("block1"):
                 size = tf.sqrt(tf.reduce_mean(tf.square(x), (0, 1, 2))).numpy()
                 widths[layer.name] = np.maximum(softness * size, np.float32(1e-6))

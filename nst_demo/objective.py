@@ -193,7 +193,8 @@ class _Features:
         """The style layers' sums of a style, which has no regions."""
         found = {}
         for layer, x in self._counted(picture, inner):
-            sums = losses.layer_sums(x, style=False)._replace(gram=_gram(x))
+            total, gram = _totals(x)
+            sums = losses.layer_sums(x, style=False)._replace(total=total, gram=gram)
             found[layer] = self._style_sums(sums, layer)
         return tuple(found[layer] for layer in self.structure.style_layers)
 
@@ -224,6 +225,7 @@ class _Features:
         return x
 
     def _read(self, features, layer: str):
+        features = ops.cast(features, "float32")
         return self.readouts[layer].of(features) if layer in self.readouts else features
 
     def _content_sums(self, features, photo) -> losses.Sums:
@@ -385,14 +387,14 @@ class _Compiled:
 
 
 def _cropping(inner, stride: int) -> Callable[[Any], Any]:
-    """What cuts the part of a window that counts out of features, in float32.
+    """What cuts the part of a window that counts out of features.
 
     inner: see `_Compiled`; None: all counts.
     """
     if inner is None:
-        return lambda features: ops.cast(features, "float32")
+        return lambda features: features
     top, left, bottom, right = (inner[i] // stride for i in range(4))
-    return lambda features: ops.cast(features[:, top:bottom, left:right], "float32")
+    return lambda features: features[:, top:bottom, left:right]
 
 
 def _own_layers(network: keras.Model, structure: Structure) -> dict[str, Any]:
@@ -405,10 +407,8 @@ def _own_layers(network: keras.Model, structure: Structure) -> dict[str, Any]:
     import tensorflow as tf
 
     slow = models.device().kind == "CPU" and not models.onednn()
-    own: dict[str, Any] = {}
-    if slow:
-        pools = [x for x in network.layers if isinstance(x, keras.layers.MaxPooling2D)]
-        own |= {pool.name: _pooled for pool in pools}
+    pool = _pooled if slow else lambda x: tf.nn.max_pool2d(x, 2, 2, "VALID")
+    own = {x.name: pool for x in network.layers if isinstance(x, keras.layers.MaxPooling2D)}
     if not (slow or structure.softness or models.precision() == "bfloat16"):
         return own
     widths = _soft_widths(network, structure.softness) if structure.softness else {}
@@ -424,7 +424,7 @@ def _own_layers(network: keras.Model, structure: Structure) -> dict[str, Any]:
         if isinstance(after, keras.layers.MaxPooling2D) and layer.name not in structure.layers:
             # The relu of the largest is the largest relu's: a quarter of the work and the memory.
             own[layer.name] = convolve
-            own[after.name] = _chained(own.get(after.name, after), relu)
+            own[after.name] = _chained(pool, relu)
         else:
             own[layer.name] = _chained(convolve, relu)
     return own
@@ -558,20 +558,22 @@ def _pooled(x):
     return pool(x)
 
 
-def _gram(features, weights=None):
-    """The sum over positions of F Fᵀ, weighted: (1, h, w, C) -> (C, C).
+def _totals(features, weights=None):
+    """The sums over positions of F and of F Fᵀ, weighted: (1, h, w, C) -> (C,), (C, C); float32.
 
-    As `losses.layer_sums`, but for TensorFlow, which multiplies by a transpose without making it.
+    As `losses.layer_sums`, but for TensorFlow, which multiplies by a transpose without making it,
+    and is faster at a product with ones than at a sum.
     """
     import tensorflow as tf
 
-    channels = features.shape[-1]
-    weighted = features if weights is None else features * weights
-    return tf.matmul(
-        tf.reshape(weighted, [-1, channels]),
-        tf.reshape(features, [-1, channels]),
-        transpose_a=True,
-    )
+    flat = tf.reshape(tf.cast(features, "float32"), [-1, features.shape[-1]])
+    if weights is None:
+        weighted, counts = flat, tf.ones([tf.shape(flat)[0], 1])
+    else:
+        counts = tf.reshape(weights, [-1, 1])
+        weighted = flat * counts
+    total = tf.matmul(counts, flat, transpose_a=True)
+    return total[0], tf.matmul(weighted, flat, transpose_a=True)
 
 
 def _tap_sums(features, crop, weights=None):
@@ -594,15 +596,15 @@ def _tap_sums(features, crop, weights=None):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(features_then)
                 counted = crop(features_then)
-            flat = tf.reshape(counted, [-1, counted.shape[-1]])
-            slope = tf.matmul(flat, by_gram + tf.transpose(by_gram)) + by_total
-            slope = tf.reshape(slope, tf.shape(counted))
+            # As a convolution: faster in bfloat16, where a product of matrices needs more memory.
+            kernel = tf.cast(by_gram + tf.transpose(by_gram), counted.dtype)[None, None]
+            slope = tf.nn.conv2d(counted, kernel, 1, "VALID")
+            slope = tf.nn.bias_add(slope, tf.cast(by_total, counted.dtype))
             if weights is not None:
-                slope *= weights
+                slope *= tf.cast(weights, slope.dtype)
             return by_features + tape.gradient(counted, features_then, output_gradients=slope)
 
-        gram = _gram(crop(features), weights)
-        return (tf.identity(features), tf.identity(sums.total), gram), gradient
+        return (tf.identity(features), *_totals(crop(features), weights)), gradient
 
     features, total, gram = tap(features)
     return features, sums._replace(total=total, gram=gram)

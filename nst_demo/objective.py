@@ -130,6 +130,15 @@ class Structure:
         return tuple(dict.fromkeys((*self.style_layers, *self.content_layers)))
 
     @property
+    def precision(self) -> str:
+        """Of the features: that of `models`, if slopes are soft.
+
+        With steps for slopes a gradient from rounded features is off by a fifth, where they round
+        to equals and another one is on: too rough for L-BFGS.
+        """
+        return models.precision() if self.softness else "float32"
+
+    @property
     def border(self) -> int:
         """Pixels around a tile that its features see, a multiple of CELL."""
         reach = backbones.architecture(self.backbone).reach(self.layers)
@@ -412,15 +421,12 @@ def _own_layers(network: keras.Model, structure: Structure) -> dict[str, Any]:
     if not (slow or structure.softness or models.precision() == "bfloat16"):
         return own
     widths = _soft_widths(network, structure.softness) if structure.softness else {}
-    # With steps for slopes a gradient from rounded features is off by a fifth, where they round to
-    # equals and another one is on: too rough for L-BFGS.
-    forward = models.precision() if structure.softness else "float32"
     chain: list[Any] = [*network.layers, None]
     for layer, after in pairwise(chain):
         if not isinstance(layer, keras.layers.Conv2D):
             continue
         relu = _soft_relu(widths[layer.name]) if layer.name in widths else tf.nn.relu
-        convolve = _convolution(layer, forward)
+        convolve = _convolution(layer, structure.precision)
         if isinstance(after, keras.layers.MaxPooling2D) and layer.name not in structure.layers:
             # The relu of the largest is the largest relu's: a quarter of the work and the memory.
             own[layer.name] = convolve

@@ -303,8 +303,8 @@ def objective(
 # ---- Memory --------------------------------------------------------------------------------------
 
 # Measured on a CPU with TensorFlow 2.21: peaks of processes at 384 ... 1448 px on lite, and on
-# VGG19, whole and tiled. They are met within 6 %; of lite above 1024 px it says 13 % too much, and
-# of bfloat16 up to 18 %.
+# VGG19, whole and tiled. They are met within 6 %; of lite above 1024 px it says 13 % too much, with
+# features in bfloat16 22 %.
 PROGRAM_BYTES = 0.76e9  # Python, TensorFlow, and the code that it compiles
 FEATURES_FACTOR = 1.3  # the peak of an evaluation by the size of all features,
 PICTURE_FACTOR = 4.0  # and by that of the picture
@@ -325,7 +325,8 @@ class _Memory:
         """Of a window that is evaluated."""
         network = backbones.architecture(self.structure.backbone)
         features = network.floats_per_pixel(self.structure.layers)
-        return 4 * (FEATURES_FACTOR * features + PICTURE_FACTOR * 3)
+        each = 2 if self.structure.precision == "bfloat16" else 4
+        return FEATURES_FACTOR * each * features + PICTURE_FACTOR * 4 * 3
 
     def whole(self, pixels: float) -> float:
         """Of what has the picture's full size whether or not it is tiled."""

@@ -416,21 +416,22 @@ def _own_layers(network: keras.Model, structure: Structure) -> dict[str, Any]:
     import tensorflow as tf
 
     slow = models.device().kind == "CPU" and not models.onednn()
-    pool = _pooled if slow else lambda x: tf.nn.max_pool2d(x, 2, 2, "VALID")
-    own = {x.name: pool for x in network.layers if isinstance(x, keras.layers.MaxPooling2D)}
     if not (slow or structure.softness or models.precision() == "bfloat16"):
-        return own
+        return {}
+    pool = _pooled if slow else _pooled_by_tensorflow
     widths = _soft_widths(network, structure.softness) if structure.softness else {}
+    own: dict[str, Any] = {}
     chain: list[Any] = [*network.layers, None]
     for layer, after in pairwise(chain):
+        if isinstance(layer, keras.layers.MaxPooling2D):
+            own.setdefault(layer.name, pool)
         if not isinstance(layer, keras.layers.Conv2D):
             continue
         relu = _soft_relu(widths[layer.name]) if layer.name in widths else tf.nn.relu
         convolve = _convolution(layer, structure.precision)
         if isinstance(after, keras.layers.MaxPooling2D) and layer.name not in structure.layers:
             # The relu of the largest is the largest relu's: a quarter of the work and the memory.
-            own[layer.name] = convolve
-            own[after.name] = _chained(pool, relu)
+            own[layer.name], own[after.name] = convolve, _chained(pool, relu)
         else:
             own[layer.name] = _chained(convolve, relu)
     return own
@@ -523,6 +524,13 @@ def _soft_relu(width: np.ndarray) -> Callable[[Any], Any]:
         return tf.nn.relu(given), gradient
 
     return relu
+
+
+def _pooled_by_tensorflow(x):
+    """As `_pooled`; in the precision of x, while a layer of Keras computes in its own."""
+    import tensorflow as tf
+
+    return tf.nn.max_pool2d(x, 2, 2, "VALID")
 
 
 def _pooled(x):

@@ -8,7 +8,7 @@ that a recipe names.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from nst_demo import wavelets
 from nst_demo.recipes import Recipe, Scaling
 
 FIRST_STEP, MAX_STEP = 1e-2, 0.5  # of L-BFGS, in units of x
+ARMIJO = 1e-4  # share of the slope by which a step has to lower the loss
+TRIALS = 8  # of a line search
 REMEMBERED = 0.8  # of the sums of `_WaveletScaling`, with each step
 COMMON = 0.1  # of a band's mean in each of its coefficients' sums: one alone may be near 0
 LARGEST_SCALE = 1e3  # by how much a coefficient's curvature may differ from that of the last step
@@ -108,13 +110,42 @@ def _unchanged(x: np.ndarray) -> np.ndarray:
     return x
 
 
+def _line_search(
+    evaluate: Evaluate,
+    start: tuple[np.ndarray, float],
+    direction: np.ndarray,
+    slope: float,
+    highest: float,
+) -> Generator[Evaluation, None, tuple[float, Evaluation] | None]:
+    """Yields each trial; returns (step length, the trial that stays), or None where none of eight
+    does.
+
+    A trial stays where its loss is (Armijo) below `highest`; else the step is shortened by
+    quadratic interpolation.
+
+    Args:
+        start: x and its loss.
+        slope: of the loss along `direction`, below 0.
+    """
+    (x, loss), length = start, 1.0
+    for _ in range(TRIALS):
+        trial = x + np.float32(length) * direction
+        found = Evaluation(trial, *evaluate(trial))
+        yield found
+        if np.isfinite(found.loss) and found.loss <= highest + ARMIJO * length * slope:
+            return length, found
+        excess = found.loss - loss - length * slope
+        best = -slope * length**2 / (2.0 * excess) if np.isfinite(excess) and excess > 0 else 0.0
+        length = float(np.clip(best, 0.1 * length, 0.5 * length))
+    return None
+
+
 def lbfgs(
     evaluate: Evaluate,
     start: np.ndarray,
     *,
     memory: int = 10,
     first_step: float = FIRST_STEP,
-    armijo: float = 1e-4,
     max_step: float = MAX_STEP,
     patience: int = 10,
     scaling: Scaling = "secant",
@@ -123,12 +154,11 @@ def lbfgs(
 
     Liu & Nocedal 1989; the search by Grippo, Lampariello & Lucidi 1986. With a good Hessian
     estimate the unit step is nearly always accepted, so a step costs one evaluation. It may raise
-    the loss, but has to stay (Armijo) below the largest of the last `patience` losses; else it is
-    shortened by quadratic interpolation. A search that lets no step raise the loss needs several
-    evaluations a step in the kinks of a ReLU network, learns from ever shorter steps, and gets
-    stuck: see `bench.gatys`. Where no length will do, the memory is dropped and the search goes on
-    along the gradient. Ends (the generator returns) where no descent is found there either, or
-    none in the last `patience` steps.
+    the loss, but has to stay below the largest of the last `patience` losses. A search that lets no
+    step raise the loss needs several evaluations a step in the kinks of a ReLU network, learns from
+    ever shorter steps, and gets stuck: see `bench.gatys`. Where no length will do, the memory is
+    dropped and the search goes on along the gradient. Ends (the generator returns) where no descent
+    is found there either, or none in the last `patience` steps.
 
     Args:
         evaluate: x -> (loss, gradient); a loss that is not finite counts as too long a step.
@@ -152,6 +182,7 @@ def lbfgs(
     gradient = analysed(gradient)  # from here on coefficients, as are the Hessian's pairs
     hessian, losses = _InverseHessian(memory, in_wavelets), deque([loss], maxlen=patience)
     while np.any(gradient):
+        # The direction: in coefficients (towards) and in x.
         steepest = not hessian.pairs
         towards = -gradient if steepest else -hessian.times(gradient)
         direction = synthesised(towards)
@@ -163,31 +194,22 @@ def lbfgs(
         elif largest > max_step:
             direction = np.clip(direction, -max_step, max_step)
             towards = analysed(direction)
+        # How far: where it leads nowhere, once more along the gradient.
         slope = _dot(towards, gradient)
-        if not slope < 0:
-            if steepest:  # gradients so small that their squares vanish, or NaN
+        found = None
+        if slope < 0:
+            found = yield from _line_search(evaluate, (x, loss), direction, slope, max(losses))
+        if found is None:
+            if steepest:  # also of gradients so small that their squares vanish, or NaN
                 return
             hessian.forget()
             continue
-        accepted, scale = None, 1.0
-        for _ in range(8):
-            trial = x + np.float32(scale) * direction
-            trial_loss, trial_gradient = evaluate(trial)
-            yield Evaluation(trial, trial_loss, trial_gradient)
-            if np.isfinite(trial_loss) and trial_loss <= max(losses) + armijo * scale * slope:
-                accepted = trial
-                break
-            excess = trial_loss - loss - scale * slope
-            best = -slope * scale**2 / (2.0 * excess) if np.isfinite(excess) and excess > 0 else 0.0
-            scale = float(np.clip(best, 0.1 * scale, 0.5 * scale))
-        if accepted is None:
-            if steepest:
-                return
-            hessian.forget()
-            continue
-        trial_gradient = analysed(trial_gradient)
-        hessian.update(np.float32(scale) * towards, trial_gradient - gradient)
-        x, loss, gradient = accepted, trial_loss, trial_gradient
+        # What the step teaches.
+        length, reached = found
+        x, loss, before, gradient = reached.x, reached.loss, gradient, analysed(reached.gradient)
+        del found, reached
+        hessian.update(np.float32(length) * towards, gradient - before)
+        del before
         losses.append(loss)
         if len(losses) == patience > 1 and max(losses) == min(losses):
             return

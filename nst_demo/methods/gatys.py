@@ -633,33 +633,119 @@ def _start(photo: np.ndarray, settings: Recipe, seed: int) -> np.ndarray:
     return np.clip(middle + noise, 0.0, 1.0).astype("float32")
 
 
-def _begin(
-    content: np.ndarray,
-    styles: Sequence[np.ndarray],
-    masks: Sequence[np.ndarray] | None,
-    options: Options,
-    scale: Scale,
-    image: np.ndarray | None,
-    detail: np.ndarray | None,
-    first: int,
-    notes: list[str],
-) -> _Search:
-    """The search at a scale from `image` (of any size), or from the recipe's own start.
+class _Run:
+    """A run over all its scales: the best picture so far, and what is told of it."""
 
-    detail: a picture whose detail is added that `image`, of a coarser scale, cannot have.
-    Apart from `iterate`, so that no picture of full size outlives its use.
-    """
-    height, width = scale.height, scale.width
-    photo = images.resize(content, height, width)
-    if image is None:
-        image = _start(photo, options.settings, options.seed)
-    start = images.resize(image, height, width)
-    if detail is not None:
-        coarse = images.resize(detail, *image.shape[:2])
-        lost = images.resize(detail, height, width) - images.resize(coarse, height, width)
-        start = np.clip(start + lost, 0.0, 1.0)
-    evaluate = objective(photo, styles, options, masks, scale.tile_pixels)
-    return _Search(evaluate, start, options.settings, first, notes)
+    def __init__(
+        self,
+        content: np.ndarray,
+        styles: Sequence[np.ndarray],
+        options: Options,
+        init_image: np.ndarray | None,
+        masks: Sequence[np.ndarray] | None,
+    ):
+        started, self.settings = time.monotonic(), options.settings
+        normalised_weights(options.style_weights, len(styles))
+        self.content, self.styles, self.options = content, styles, options
+        self.masks = _checked_masks(masks, styles, content)
+        self.scales, planned = _plan(content.shape[0], content.shape[1], options)
+        self.notes = _replaced_layers(self.settings) + planned
+        if self.settings.init == "fast" and init_image is None:
+            self.notes.append("started from the photo, as no fast result was given")
+        self.clock = _Clock(started, self.settings, self.scales, options)
+        self.iteration, self.parts, self.image = -1, dict[str, float](), init_image
+        self.detail = init_image  # of the start, which coarser scales cannot have
+        if init_image is None and self.settings.init in ("fast", "content"):
+            self.detail = content
+        self.shown: tuple[int, list[str]] | None = None  # iteration and notes of the last step
+
+    def __iter__(self) -> Iterator[Step]:
+        for index in range(len(self.scales)):
+            search = self._begin(index)
+            yield from self._at_scale(index, search)
+            if self._over(index, search):
+                break
+        if self.shown != (self.iteration, self.notes):
+            yield replace(self._step(), seconds_left=0.0)
+
+    def _begin(self, index: int) -> _Search:
+        """The search at a scale: with targets of its own, from the last one's picture.
+
+        Apart, so that no picture of full size outlives its use.
+        """
+        scale, image = self.scales[index], self.image
+        height, width = scale.height, scale.width
+        photo = images.resize(self.content, height, width)
+        if image is None:
+            image = _start(photo, self.settings, self.options.seed)
+        start = images.resize(image, height, width)
+        if index and self.detail is not None:
+            coarse = images.resize(self.detail, *image.shape[:2])
+            lost = images.resize(self.detail, height, width) - images.resize(coarse, height, width)
+            start = np.clip(start + lost, 0.0, 1.0)
+        evaluate = objective(photo, self.styles, self.options, self.masks, scale.tile_pixels)
+        return _Search(evaluate, start, self.settings, self.iteration + 1, self.notes)
+
+    def _at_scale(self, index: int, search: _Search) -> Iterator[Step]:
+        """Previews, and pictures to be saved; not the last of the run."""
+        scale, resumed = self.scales[index], time.perf_counter()
+        for _ in search:
+            self.iteration += 1
+            if search.best is None:
+                return
+            self._time(index, search, time.perf_counter() - resumed)
+            if search.improved:
+                self.image, self.parts = search.best, search.evaluate.losses()
+            ends = self.clock.spent() or self.iteration >= scale.until
+            last = ends and index == len(self.scales) - 1
+            if (self._saves() and not last) or (self.iteration % PREVIEW_EVERY == 0 and not ends):
+                yield self._step()
+            if ends:
+                return
+            resumed = time.perf_counter()
+
+    def _time(self, index: int, search: _Search, seconds: float) -> None:
+        """Learns from an evaluation's time; a scale's first may have waited for compilation."""
+        if self.iteration == search.first:
+            self.clock.enter(index, self.iteration)
+            return
+        self.clock.evaluated(self.iteration)
+        scale = self.scales[index]
+        models.pace.record(_pace_key(self.settings, scale), scale.pixels, seconds)
+
+    def _saves(self) -> bool:
+        every = self.settings.save_every
+        return every is not None and self.iteration % every == 0
+
+    def _over(self, index: int, search: _Search) -> bool:
+        """Whether the run ends with this scale before its time, and why: that is told."""
+        if not self.parts:
+            raise StyleTransferError(
+                f"The loss is {search.first_loss} at the start; lower the weights."
+            )
+        if search.best is None:
+            why = f"the loss is {search.first_loss} at the next size, so it ended before"
+            self.notes.append(why)
+            return True
+        if self.clock.spent() and self.iteration < self.settings.iterations:
+            self.notes.append("ended by the time budget")
+            return True
+        if search.at_minimum and index == len(self.scales) - 1:
+            self.notes.append("stopped at a minimum")
+        return False
+
+    def _step(self) -> Step:
+        image: Any = self.image
+        self.shown = self.iteration, list(self.notes)
+        return Step(
+            self.iteration,
+            self.settings.iterations,
+            self.parts,
+            np.clip(image, 0.0, 1.0),
+            self.clock.seconds(),
+            self.clock.left(self.iteration),
+            "; ".join(self.notes) or None,
+        )
 
 
 def iterate(
@@ -681,75 +767,7 @@ def iterate(
         masks: (H, W) in [0, 1] for each style: where it is painted. Elsewhere only the content
             part of the loss counts.
     """
-    started = time.monotonic()
-    settings = options.settings
-    normalised_weights(options.style_weights, len(styles))
-    masks = _checked_masks(masks, styles, content)
-    scales, notes = _plan(content.shape[0], content.shape[1], options)
-    notes = _replaced_layers(settings) + notes
-    if settings.init == "fast" and init_image is None:
-        notes.append("started from the photo, as no fast result was given")
-    clock = _Clock(started, settings, scales, options)
-    save_every = settings.save_every
-
-    def report() -> Step:
-        return Step(
-            iteration,
-            settings.iterations,
-            parts,
-            np.clip(image, 0.0, 1.0),
-            clock.seconds(),
-            clock.left(iteration),
-            "; ".join(notes) or None,
-        )
-
-    iteration, shown = -1, None
-    image: Any = init_image
-    parts: dict[str, float] = {}
-    begun = content if init_image is None and settings.init in ("fast", "content") else init_image
-    for index, scale in enumerate(scales):
-        # Each scale has its own targets, and starts from the last one's picture.
-        detail = begun if index else None
-        search = _begin(content, styles, masks, options, scale, image, detail, iteration + 1, notes)
-        resumed = time.perf_counter()
-        for _ in search:
-            iteration += 1
-            if search.best is None:
-                break
-            if iteration == search.first:
-                clock.enter(index, iteration)
-            else:  # the first one may have waited for compilation
-                clock.evaluated(iteration)
-                seconds = time.perf_counter() - resumed
-                models.pace.record(_pace_key(settings, scale), scale.pixels, seconds)
-            if search.improved:
-                image, parts = search.best, search.evaluate.losses()
-
-            ends = clock.spent() or iteration >= scale.until
-            saved = save_every is not None and iteration % save_every == 0
-            last = ends and index == len(scales) - 1  # comes below
-            if (saved and not last) or (iteration % PREVIEW_EVERY == 0 and not ends):
-                shown = iteration, list(notes)
-                yield report()
-            if ends:
-                break
-            resumed = time.perf_counter()
-
-        if not parts:
-            raise StyleTransferError(
-                f"The loss is {search.first_loss} at the start; lower the weights."
-            )
-        if search.best is None:
-            notes.append(f"the loss is {search.first_loss} at the next size, so it ended before")
-            break
-        if clock.spent() and iteration < settings.iterations:
-            notes.append("ended by the time budget")
-            break
-        if search.at_minimum and index == len(scales) - 1:
-            notes.append("stopped at a minimum")
-
-    if shown != (iteration, notes):
-        yield replace(report(), seconds_left=0.0)
+    yield from _Run(content, styles, options, init_image, masks)
 
 
 def stylize(

@@ -449,3 +449,26 @@ def test_a_soft_gradient_is_of_the_same_loss(tiny_backbone, problem):
     np.testing.assert_allclose(nearly, gradient, atol=1e-2 * scale)
     assert np.abs(soft - gradient).max() > 0.05 * scale
     assert np.sum(soft * gradient) > 0.5 * np.sum(gradient**2)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_in_bfloat16_loss_and_gradient_are_nearly_the_same(masked, problem, monkeypatch):
+    """Whole and in tiles; the recipes without soft slopes keep the loss as it is."""
+    clouds = objective._cloudy(256)
+    content, x = clouds[:, :224], clouds[::-1, :224]
+    masks = [mask[:256, :224] for mask in problem["masks"]] if masked else None
+
+    def found(precision: str, softness: float, pixels: int | None = None):
+        # Built for this test alone: what is shared has another precision.
+        monkeypatch.setattr(models, "shared", lambda key, build: build())
+        monkeypatch.setattr(models, "precision", lambda: precision)
+        chosen = structure("lite", regions=2 if masked else 0, softness=softness)
+        return make(chosen, content, problem["styles"], masks=masks, tile_pixels=pixels)(x)
+
+    for softness, loss_within, gradient_within in ((0.4, 0.01, 0.2), (0.0, 1e-5, 0.02)):
+        loss, gradient = found("float32", softness)
+        for pixels in (None, 45_000):
+            rounded_loss, rounded = found("bfloat16", softness, pixels)
+            assert rounded_loss == pytest.approx(loss, rel=loss_within)
+            off = np.linalg.norm(rounded - gradient) / np.linalg.norm(gradient)
+            assert 1e-4 < off < gradient_within

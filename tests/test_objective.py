@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nst_demo import backbones, losses, models, objective
+from nst_demo import backbones, gradients, losses, models, objective
 from nst_demo.errors import StyleTransferError
 from nst_demo.objective import Objective, Structure, Weights
 
@@ -35,32 +35,6 @@ def make(chosen: Structure, content, styles, **values) -> Objective:
 
 
 # ---- tiles ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("height", "width"), [(67, 101), (160, 96), (333, 200)])
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 2), (2, 3)])
-def test_what_counts_of_the_tiles_covers_the_picture_once(height, width, rows, columns):
-    covered = np.zeros((1, height, width, 1))
-    for tile in objective.tiles(height, width, rows, columns, border=32):
-        top, left, bottom, right = tile.inner
-        tile.window(covered)[:, top:bottom, left:right] += 1
-        tile.counted(covered, 1)[:] += 1
-        assert tile.top % 16 == tile.left % 16 == 0
-        assert top in (0, 32)  # read with its border, or at the picture's own edge
-        assert tile.bottom - tile.top - bottom in range(33)
-    assert np.all(covered == 2)
-
-
-def test_a_grid_keeps_to_the_pixels_with_the_least_work():
-    assert objective.grid(500, 700, 80, None) == (1, 1)
-    assert objective.grid(500, 700, 80, 350_000) == (1, 1)
-    assert objective.grid(1024, 512, 80, 400_000) == (2, 1)
-    rows, columns = objective.grid(2000, 3000, 80, 500_000) or (0, 0)
-    windows = objective.tiles(2000, 3000, rows, columns, 80)
-    areas = [(tile.bottom - tile.top) * (tile.right - tile.left) for tile in windows]
-    assert 300_000 < max(areas) <= 500_000
-    assert sum(areas) < 1.6 * 2000 * 3000
-    assert objective.grid(2000, 3000, 80, 10_000) is None
 
 
 def test_the_border_is_what_the_deepest_layer_sees():
@@ -378,66 +352,6 @@ def test_variation_sees_the_published_range(tiny_backbone, picture):
 # ---- gradients -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backbone", ["lite", "tiny"])
-def test_the_written_gradient_is_that_of_the_layers(backbone, tiny_backbone, picture, monkeypatch):
-    """Unpadded, as lite's first convolution, and padded."""
-    import tensorflow as tf
-
-    network = backbones.load("lite" if backbone == "lite" else tiny_backbone)
-    (part,) = backbones.segments(network, ("block3_conv1",)).values()
-    image = tf.constant(picture(40, 56)[None])
-    upstream = np.random.default_rng(0).standard_normal((1, 10, 14, part.output.shape[-1]))
-    upstream = tf.constant(upstream, "float32")
-
-    def found(onednn: bool):
-        monkeypatch.setattr(models, "onednn", lambda: onednn)
-        with tf.GradientTape() as tape:
-            tape.watch(image)
-            features = objective._Features(structure(network.name))._through(part, image)
-        return features.numpy(), tape.gradient(features, image, upstream).numpy()
-
-    features, gradient = found(onednn=False)
-    expected_features, expected = found(onednn=True)
-    np.testing.assert_allclose(features, expected_features, rtol=1e-4, atol=1e-4)
-    assert np.abs(gradient).max() > 0
-    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
-
-
-def test_a_soft_slope_rises_from_0_to_1_around_0(tiny_backbone, picture):
-    import tensorflow as tf
-
-    layer = backbones.load(tiny_backbone).get_layer("block2_conv1")
-    rng = np.random.default_rng(0)
-    kernel, bias = layer.get_weights()
-    x = tf.constant(rng.standard_normal((1, 12, 9, kernel.shape[2])), "float32")
-    upstream = rng.standard_normal((1, 12, 9, bias.size)).astype("float32")
-    width = np.linspace(0.3, 3.0, bias.size, dtype="float32")
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(x)
-        given = tf.nn.conv2d(x, kernel, 1, "SAME") + bias
-        features = objective._soft_relu(width)(objective._convolution(layer, "float32")(x))
-    np.testing.assert_allclose(features, np.maximum(given, 0), atol=1e-5)
-    slope = np.clip(0.5 + given.numpy() / width, 0, 1)
-    assert 0.1 < np.mean((slope > 0) & (slope < 1)) < 0.9
-    expected = tape.gradient(given, x, upstream * slope)
-    np.testing.assert_allclose(tape.gradient(features, x, upstream), expected, atol=0.03)
-
-
-def test_softness_is_told_in_what_each_channel_is_given(tiny_backbone):
-    """Doubled, or a channel twice as loud: twice as wide. The first block's stays a step."""
-    network = backbones.load(tiny_backbone)
-    before = objective._soft_widths(network, 0.4)
-    assert sorted(before) == [f"block{block}_conv1" for block in (2, 3, 4, 5)]
-    np.testing.assert_allclose(
-        objective._soft_widths(network, 0.8)["block5_conv1"], 2 * before["block5_conv1"]
-    )
-    layer = network.get_layer("block2_conv1")
-    layer.set_weights([part * np.float32(2) for part in layer.get_weights()])
-    np.testing.assert_allclose(
-        objective._soft_widths(network, 0.4)["block2_conv1"], 2 * before["block2_conv1"], rtol=1e-5
-    )
-
-
 def test_a_soft_gradient_is_of_the_same_loss(tiny_backbone, problem):
     made = [
         make(structure(tiny_backbone, softness=softness), problem["content"], problem["styles"])
@@ -454,7 +368,7 @@ def test_a_soft_gradient_is_of_the_same_loss(tiny_backbone, problem):
 @pytest.mark.parametrize("masked", [False, True])
 def test_in_bfloat16_loss_and_gradient_are_nearly_the_same(masked, problem, monkeypatch):
     """Whole and in tiles; the recipes without soft slopes keep the loss as it is."""
-    clouds = objective._cloudy(256)
+    clouds = gradients.cloudy(256)
     content, x = clouds[:, :224], clouds[::-1, :224]
     masks = [mask[:256, :224] for mask in problem["masks"]] if masked else None
 

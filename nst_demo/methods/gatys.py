@@ -44,9 +44,10 @@ import numpy as np
 from nst_demo import backbones, images, models, optimizers, recipes, weights
 from nst_demo.blending import normalised_weights
 from nst_demo.errors import StyleTransferError, check_choice, check_range
-from nst_demo.objective import CELL, Objective, Structure, Weights, grid, smallest_tile
+from nst_demo.objective import Objective, Structure, Weights
 from nst_demo.recipes import Recipe
 from nst_demo.steps import Step
+from nst_demo.tiling import CELL, grid, smallest_tile
 
 MAX_SIZE = 4096  # px
 PREVIEW_EVERY = 5  # evaluations

@@ -47,8 +47,8 @@ def main() -> None:
     picture = images.to_pil(page)
     picture.save(preview.CARD, "JPEG", quality=76)
     small = picture.resize((720, 378), Image.Resampling.LANCZOS)
-    small.save(preview.EXAMPLE, "WEBP", quality=62)
-    for path in (preview.CARD, preview.EXAMPLE):
+    small.save(files.EXAMPLE, "WEBP", quality=62)
+    for path in (preview.CARD, files.EXAMPLE):
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 

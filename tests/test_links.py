@@ -211,7 +211,7 @@ def test_a_pasted_link_shows_our_title_and_picture():
     picture = client().get("/preview.jpg")
     assert picture.headers["content-type"] == "image/jpeg"
     assert images.open_picture(picture.content).rgb.shape == (630, 1200, 3)
-    assert len(preview.EXAMPLE.read_bytes()) < 60_000
+    assert len(files.EXAMPLE.read_bytes()) < 60_000
 
 
 def test_a_preview_says_nothing_that_a_stranger_wrote():

@@ -18,7 +18,7 @@ import numpy as np
 
 from nst_demo import compare
 from nst_demo.errors import StyleTransferError
-from nst_demo.ui import chart, comparisons, controls, files, picker, preview, runs
+from nst_demo.ui import chart, comparisons, controls, files, picker, runs
 from nst_demo.ui.comparisons import Tile
 from nst_demo.ui.stylize_tab import (
     FAST_LINE,
@@ -42,7 +42,7 @@ FIRST_PICKS = (FIRST_STYLE, "great-waves", "stained-glass", "watercolour-garden"
                "byzantine-mosaic")  # fmt: skip
 EMPTY = f"""
 <div class="empty-result"><div>
-{preview.example_html()}
+{files.example_html()}
 <h2>Your comparison appears here</h2>
 <p>Choose styles and press <b>Compare</b>: the same photo in each of them, side by side.</p>
 </div></div>

@@ -30,6 +30,7 @@ from nst_demo import images
 from nst_demo.errors import StyleTransferError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLE = Path(__file__).with_name("example.webp")
 MAX_PICTURE = 15 * 2**20  # bytes of an uploaded picture
 MAX_CLIP = 40 * 2**20  # bytes of an uploaded clip: 20 s of 720p from a phone
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -100,6 +101,15 @@ def shown_to_all(data: bytes, kind: str) -> str:
     address = f"pictures/{hashlib.sha256(data).hexdigest()[:20]}.{kind}"
     SHOWN_TO_ALL[address] = data
     return address
+
+
+@cache
+def example_html() -> str:
+    """The picture that stands where a result will be."""
+    return (
+        '<img class="example" alt="A photo of a cat in four slices: as it is, and in three styles" '
+        f'width="720" height="378" src="{shown_to_all(EXAMPLE.read_bytes(), "webp")}">'
+    )
 
 
 def trained_picture(weights: Path) -> Path | None:

@@ -24,7 +24,7 @@ from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nst_demo.errors import StyleTransferError
-from nst_demo.ui import files
+from nst_demo.ui import files, links
 
 TITLE = "Neural Style Transfer"
 DESCRIPTION = (
@@ -32,11 +32,9 @@ DESCRIPTION = (
     "styles, mix them, and send the result as a link."
 )
 CARD = Path(__file__).with_name("preview.jpg")
-EXAMPLE = Path(__file__).with_name("example.webp")
 ICON = Path(__file__).with_name("icon.svg")
 KEPT = "public, max-age=31536000, immutable"  # for what has another address when it changes
-CARD_PATH, EXAMPLE_PATH = "/preview.jpg", "/example.webp"
-PICTURES = {CARD_PATH: CARD, EXAMPLE_PATH: EXAMPLE}
+CARD_PATH = "/preview.jpg"
 # Of gradio 6.31; `python -m bench.page --write` renews it.
 SCRIPTS = Path(__file__).with_name("scripts.txt")
 ASSETS = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
@@ -56,9 +54,9 @@ class Preview:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
             await self.app(scope, receive, send)
-        elif scope["path"] in PICTURES:
+        elif scope["path"] == CARD_PATH:
             headers = {"Cache-Control": "public, max-age=86400"}
-            await FileResponse(PICTURES[scope["path"]], headers=headers)(scope, receive, send)
+            await FileResponse(CARD, headers=headers)(scope, receive, send)
         elif (picture := files.SHOWN_TO_ALL.get(scope["path"][1:])) is not None:
             kind = "image/" + scope["path"].rpartition(".")[2]
             answer = Response(picture, headers={"Cache-Control": KEPT}, media_type=kind)
@@ -154,18 +152,8 @@ def origin(scope: Scope) -> str:
 
 def _title(query: str) -> str:
     """Of a link, what it shows; what is no link of ours has the page's own."""
-    from nst_demo.ui import links
-
     try:
         found = links.parsed(query)
     except StyleTransferError:
         found = None
     return TITLE if found is None else f"{links.title(found)} · {TITLE}"
-
-
-def example_html() -> str:
-    """The example picture, which `Preview` serves."""
-    return (
-        '<img class="example" alt="A photo of a cat in four slices: as it is, and in three styles" '
-        f'width="720" height="378" src="{EXAMPLE_PATH.lstrip("/")}">'
-    )

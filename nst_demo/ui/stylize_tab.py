@@ -21,7 +21,7 @@ import numpy as np
 
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import METHODS
-from nst_demo.ui import chart, controls, files, painter, preview, restore, runs
+from nst_demo.ui import chart, controls, files, painter, restore, runs
 
 FIRST_PHOTO, FIRST_STYLE = "pagoda", "starry-swirl"
 FAST, QUALITY = "Fast", "Quality"
@@ -40,7 +40,7 @@ RECEIVE_LINE: dict[str, Any] = PRIVATE | {
 
 EMPTY = f"""
 <div class="empty-result"><div>
-{preview.example_html()}
+{files.example_html()}
 <h2>Your picture appears here</h2>
 <p>Press <b>Stylize</b> to paint this photo in this style, or choose your own first.</p>
 </div></div>

@@ -20,7 +20,7 @@ from gradio.data_classes import FileData
 
 from nst_demo import images, temporal, weights
 from nst_demo.errors import StyleTransferError
-from nst_demo.ui import chart, controls, files, preview, runs
+from nst_demo.ui import chart, controls, files, runs
 from nst_demo.ui.stylize_tab import (
     CANCELLED,
     FAST_LINE,
@@ -50,7 +50,7 @@ REPORT_EVERY = 0.3  # s between two updates of the page
 VIDEO_LINE: dict[str, Any] = PRIVATE | {"concurrency_id": "video", "concurrency_limit": 1}
 EMPTY = f"""
 <div class="empty-result"><div>
-{preview.example_html()}
+{files.example_html()}
 <h2>Your painted clip appears here</h2>
 <p>Press <b>Paint the clip</b> to try it with the example, or choose your own first.</p>
 </div></div>

@@ -24,7 +24,7 @@ from gradio.data_classes import ImageData
 
 from nst_demo import images
 from nst_demo.errors import StyleTransferError
-from nst_demo.ui import controls, files, preview, runs
+from nst_demo.ui import controls, files, runs
 from nst_demo.ui.stylize_tab import FIRST_STYLE, PRIVATE, QUICK
 from nst_demo.video import painting
 
@@ -44,7 +44,7 @@ is kept, not on this server, not anywhere.</p>
 """
 EMPTY = f"""
 <div class="empty-result"><div>
-{preview.example_html()}
+{files.example_html()}
 <h2>You appear here, painted live</h2>
 <p>Allow the camera and press <b>Record</b>: you are painted as you move, and no picture is
 kept.</p>

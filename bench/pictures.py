@@ -1,7 +1,8 @@
 """Stylizes every photo of a folder with every style of another: CONTENT__STYLE.png in a third.
 
 `python -m bench.pictures PHOTOS STYLES OUT [--sheet SHEET.jpg] [--gatys] ...`: for scoring, and for
-looking: the sheet has the styles on top and each photo to the left of its pictures.
+looking: the sheet has the styles on top and each photo to the left of its pictures. Prints how much
+they have of what no painter paints (`losses.lattice`, `restlessness`, `streaks`), and the photos.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 import nst_demo
-from nst_demo import images, weights
+from nst_demo import images, losses, weights
 
 CELL = 320  # px, of the sheet
+FAULTS = ("lattice", "restlessness", "streaks")
 
 
 def cell(image: np.ndarray) -> np.ndarray:
@@ -23,6 +25,16 @@ def cell(image: np.ndarray) -> np.ndarray:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return images.resize(image[top : top + side, left : left + side], CELL, CELL)
+
+
+def faults(painted: np.ndarray, photo: np.ndarray) -> tuple[float, ...]:
+    """Of two pictures (H, W, 3) of one size, in the order of FAULTS."""
+    pictures = painted[None], photo[None]
+    return (
+        float(losses.lattice(pictures[0])),
+        float(losses.restlessness(*pictures, contrast=0.02)),
+        float(losses.streaks(*pictures)),
+    )
 
 
 def main() -> None:
@@ -54,12 +66,13 @@ def main() -> None:
         if not arguments.trained or f.stem in trained
     }
     rows = [[np.ones((CELL, CELL, 3), "float32"), *map(cell, styles.values())]]
-    count = 0
+    count, found = 0, {"pictures": [], "photos": []}
     for file in sorted(arguments.photos.iterdir()):
         photo = images.open_picture(file).rgb
         if arguments.size is not None:
             photo = images.fit(photo, arguments.size)
         rows.append([cell(photo)])
+        found["photos"].append(faults(photo, photo))
         for name, style in styles.items():
             count += 1
             if (count - 1) % arguments.every:
@@ -71,6 +84,10 @@ def main() -> None:
                 result = nst_demo.stylize(photo, style, method=method, **options)
             images.save_image(arguments.output / f"{file.stem}__{name}.png", result)
             rows[-1].append(cell(result))
+            found["pictures"].append(faults(result, photo))
+    for name, values in found.items():
+        means = zip(FAULTS, np.mean(values, axis=0), strict=True)
+        print(f"{name}:", ", ".join(f"{fault} {mean:.4f}" for fault, mean in means))
     if arguments.sheet is not None:
         images.save_image(
             arguments.sheet, np.concatenate([np.concatenate(row, axis=1) for row in rows])

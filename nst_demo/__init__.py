@@ -37,7 +37,7 @@ __all__ = [
     "stylize",
     "warm_up",
 ]
-__version__ = "0.7.0"
+__version__ = "0.8.0"
 
 StyleSource = ImageSource | Sequence[ImageSource]
 Masks = MaskSource | Sequence[MaskSource]

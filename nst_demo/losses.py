@@ -142,12 +142,12 @@ def _rough(image):
     return grey - _blurred(grey)
 
 
-def _blurred(grey, window: int = 17):
+def _blurred(grey, window: int = 17, axes: tuple[int, ...] = (1, 2)):
     """Means over windows around each pixel of (B, H, W); beyond the border it is mirrored.
 
     As products with matrices: Keras' pooling is a hundred times as slow on a CPU.
     """
-    for axis in (1, 2):
+    for axis in axes:
         side = grey.shape[axis]
         sources = np.pad(np.arange(side), window // 2, mode="reflect")
         shares = np.zeros((side, side), "float32")
@@ -196,14 +196,59 @@ def lattice(painted, cell: int = 16, window: int = 44):
 def restlessness(painted, photo, contrast: float = 0.03):
     """Share of the strokes' energy that is where the photo is level, 0 to 1; both (B, H, W, 3).
 
-    contrast: deviation of brightness within 17 pixels where half of the energy counts.
+    contrast: see `_level`.
+    """
+    energy = ops.square(_rough(painted))
+    level = _level(photo, contrast)
+    share = ops.sum(level * energy, axis=(1, 2)) / (ops.sum(energy, axis=(1, 2)) + 1e-6)
+    return ops.mean(share)
+
+
+def _level(photo, contrast: float):
+    """How level (B, H, W, 3) is around each pixel, 0 to 1: (B, H, W).
+
+    contrast: deviation of brightness within 17 pixels at which it is a half.
     """
     grey = ops.mean(photo, axis=-1)
     variance = ops.maximum(_blurred(ops.square(grey)) - ops.square(_blurred(grey)), 0.0)
-    level = 1.0 / (1.0 + variance / contrast**2)
-    energy = ops.square(_rough(painted))
-    share = ops.sum(level * energy, axis=(1, 2)) / (ops.sum(energy, axis=(1, 2)) + 1e-6)
-    return ops.mean(share)
+    return 1.0 / (1.0 + variance / contrast**2)
+
+
+# px: means over which a streak stands out across, and its least length; each pair is looked for
+STREAKS = ((25, 32), (49, 56))
+
+
+def streaks(painted, photo, contrast: float = 0.015):
+    """How much of what is painted where the photo is level are lines straight down or across.
+
+    Both (B, H, W, 3). A network that fills a sky finds such lines the easiest; they may differ from
+    their surroundings in colour alone. For each pair in STREAKS, of the picture less its means over
+    the first number of px across: the covariance by the second number further on, by the variance
+    of the whole picture; mean over the pairs, down and across together. 0 for shorter strokes, and
+    for a picture that is too small for others.
+
+    contrast: see `_level`.
+    """
+    height, width = painted.shape[1:3]
+    channels = ops.reshape(ops.transpose(painted, (0, 3, 1, 2)), (-1, height, width))
+    level, total = _level(photo, contrast), ops.zeros(())
+    for window, lag in STREAKS:
+        if min(height, width) <= max(window, lag):
+            continue
+        for across in (2, 1):
+            lines = channels - _blurred(channels, window, (across,))
+            lines = ops.reshape(lines, (-1, 3, height, width))
+            ends = level
+            if across == 1:
+                lines, ends = ops.swapaxes(lines, 2, 3), ops.swapaxes(level, 1, 2)
+            both = ops.minimum(ends[:, :-lag], ends[:, lag:])[:, None]
+            shared = ops.sum(both * lines[:, :, :-lag] * lines[:, :, lag:], axis=(1, 2, 3))
+            # A tenth of the picture more: where hardly anything is level, it hardly counts.
+            places = ops.sum(both, axis=(1, 2, 3)) + 0.1 * height * width
+            covariance = ops.relu(shared) / (3 * places)
+            variance = ops.mean(ops.square(lines), axis=(1, 2, 3)) + 1e-6
+            total = total + ops.mean(covariance / variance) / len(STREAKS)
+    return total
 
 
 # ---- Statistics that add up over tiles -----------------------------------------------------------

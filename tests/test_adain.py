@@ -280,8 +280,8 @@ def test_the_objective_is_0_in_style_and_content_for_the_same_pictures(network, 
 
     parts = parts_of(network, content, content)
     assert set(parts) == set(asdict(adain.ObjectiveWeights()))
-    # Of pictures of 36 px no lattice is seen.
-    small = ("grid", "lattice")
+    # Of pictures of 36 px no lattice is seen, of noise no streaks.
+    small = ("grid", "lattice", "streaks")
     assert all(float(value) > 0.01 for name, value in parts.items() if name not in small)
 
 

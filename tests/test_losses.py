@@ -345,6 +345,30 @@ def test_restlessness_is_the_share_of_the_strokes_where_the_photo_is_level():
     assert 0.3 < float(losses.restlessness(left + right, photo)) < 0.7
 
 
+def test_streaks_are_long_lines_where_the_photo_is_level():
+    """Down or across, in colour alone; not slanting, not short, not where the photo is restless."""
+    rng = np.random.default_rng(0)
+    level = np.full((1, 164, 164, 3), 0.5, "float32")
+    restless = level + rng.normal(0, 0.2, (1, 164, 164, 1)).astype("float32")
+    random = rng.normal(0, 1, 328).astype("float32").repeat(2)  # a period might be that of `lag`
+    down = np.tile(random[:164], (164, 1))[None, ..., None]
+    coloured = down * np.array([1, -1, 0], "float32")
+    slanting = random[np.add.outer(np.arange(164), np.arange(164))][None, ..., None]
+    short = down * (np.arange(164) // 20 % 4 == 0)[None, :, None, None]
+    grey = level + 0.1 * rng.normal(0, 1, level.shape).astype("float32")
+
+    def found(lines, photo=level):
+        return float(losses.streaks(level + 0.1 * lines * np.ones_like(level), photo))
+
+    assert found(down) > 0.5
+    assert found(coloured) > 0.5
+    assert found(coloured) == pytest.approx(found(coloured.swapaxes(1, 2)), rel=1e-4)
+    assert found(down, restless) < 0.1
+    for none in (slanting, short, grey - level, 0):
+        assert found(none) < 0.1
+    assert float(losses.streaks(level[:, :30], level[:, :30])) == 0
+
+
 def test_blurring_mirrors_at_the_border():
     grey = np.random.default_rng(0).random((2, 20, 26)).astype("float32")
     padded = np.pad(grey, ((0, 0), (3, 3), (3, 3)), mode="reflect")

@@ -297,6 +297,7 @@ class ObjectiveWeights:
     grid: float = 500.0
     lattice: float = 3.0
     restlessness: float = 3.0
+    streaks: float = 10.0
 
     def __post_init__(self):
         for part in fields(self):
@@ -328,7 +329,8 @@ def objective(
     compared with the photo's own, not with the AdaIN output, so that colour does not count.
     Identity: a picture painted with its own code must come back, so that a low strength changes
     little. Grid and lattice: no pattern from the upsampling, nor from the coarsest features.
-    Restlessness: strokes rather where the photo has something than in its sky.
+    Restlessness: strokes rather where the photo has something than in its sky. Streaks: no long
+    lines there, straight down or across.
 
     Args:
         loss_network: a `teachers.Teacher` with `backbones.STYLE_LAYERS`. A layer may have fewer
@@ -363,6 +365,7 @@ def objective(
         "grid": losses.grid(painted[:1]),  # it is dear, and the same fault in all
         "lattice": losses.lattice(painted),
         "restlessness": losses.restlessness(painted, inside),
+        "streaks": losses.streaks(painted, inside),
     }
 
 

@@ -229,26 +229,27 @@ def streaks(painted, photo, contrast: float = 0.015):
 
     contrast: see `_level`.
     """
-    height, width = painted.shape[1:3]
-    channels = ops.reshape(ops.transpose(painted, (0, 3, 1, 2)), (-1, height, width))
-    level, total = _level(photo, contrast), ops.zeros(())
+    channels, level = ops.transpose(painted, (0, 3, 1, 2)), _level(photo, contrast)
+    total = ops.zeros(())
     for window, lag in STREAKS:
-        if min(height, width) <= max(window, lag):
-            continue
-        for across in (2, 1):
-            lines = channels - _blurred(channels, window, (across,))
-            lines = ops.reshape(lines, (-1, 3, height, width))
-            ends = level
-            if across == 1:
-                lines, ends = ops.swapaxes(lines, 2, 3), ops.swapaxes(level, 1, 2)
-            both = ops.minimum(ends[:, :-lag], ends[:, lag:])[:, None]
-            shared = ops.sum(both * lines[:, :, :-lag] * lines[:, :, lag:], axis=(1, 2, 3))
-            # A tenth of the picture more: where hardly anything is level, it hardly counts.
-            places = ops.sum(both, axis=(1, 2, 3)) + 0.1 * height * width
-            covariance = ops.relu(shared) / (3 * places)
-            variance = ops.mean(ops.square(lines), axis=(1, 2, 3)) + 1e-6
-            total = total + ops.mean(covariance / variance) / len(STREAKS)
-    return total
+        if min(channels.shape[2:]) > max(window, lag):
+            turned = ops.swapaxes(channels, 2, 3), ops.swapaxes(level, 1, 2)
+            total = total + _running_down(channels, level, window, lag)
+            total = total + _running_down(*turned, window, lag)
+    return total / len(STREAKS)
+
+
+def _running_down(channels, level, window: int, lag: int):
+    """`streaks` of one width and length, downwards only: of (B, 3, H, W), level (B, H, W)."""
+    height, width = channels.shape[2:]
+    flat = ops.reshape(channels, (-1, height, width))
+    lines = ops.reshape(flat - _blurred(flat, window, (2,)), (-1, 3, height, width))
+    both = ops.minimum(level[:, :-lag], level[:, lag:])[:, None]
+    shared = ops.sum(both * lines[:, :, :-lag] * lines[:, :, lag:], axis=(1, 2, 3))
+    # A tenth of the picture more: where hardly anything is level, it hardly counts.
+    places = ops.sum(both, axis=(1, 2, 3)) + 0.1 * height * width
+    variance = ops.mean(ops.square(lines), axis=(1, 2, 3)) + 1e-6
+    return ops.mean(ops.relu(shared) / (3 * places) / variance)
 
 
 # ---- Statistics that add up over tiles -----------------------------------------------------------

@@ -49,10 +49,13 @@ def test_a_soft_slope_rises_from_0_to_1_around_0(tiny_backbone, picture):
         given = tf.nn.conv2d(x, kernel, 1, "SAME") + bias
         features = gradients.soft_relu(width)(gradients.convolution(layer, "float32")(x))
     np.testing.assert_allclose(features, np.maximum(given, 0), atol=1e-5)
-    slope = np.clip(0.5 + given.numpy() / width, 0, 1)
+    kept = tf.cast(tf.cast(given, "bfloat16"), "float32").numpy()  # as the slope sees it
+    slope = np.clip(0.5 + kept / width, 0, 1)
     assert 0.1 < np.mean((slope > 0) & (slope < 1)) < 0.9
     expected = tape.gradient(given, x, upstream * slope)
-    np.testing.assert_allclose(tape.gradient(features, x, upstream), expected, atol=0.03)
+    off = np.abs(tape.gradient(features, x, upstream) - expected)
+    assert np.median(off) < 1e-4
+    assert off.max() < 4e-3  # a value that rounds the other way
 
 
 def test_softness_is_told_in_what_each_channel_is_given(tiny_backbone):

@@ -22,6 +22,10 @@ TRIALS = 8  # of a line search
 REMEMBERED = 0.8  # of the sums of `_WaveletScaling`, with each step
 COMMON = 0.1  # of a band's mean in each of its coefficients' sums: one alone may be near 0
 LARGEST_SCALE = 1e3  # by how much a coefficient's curvature may differ from that of the last step
+# Least and most steps that L-BFGS remembers, by its scaling. In wavelets ten lead no lower than
+# five, and reading them takes time.
+PAIRS = {"secant": (4, 10), "wavelets": (4, 5)}
+PAIR_BYTES = 105e6  # that they may take: ten of 661 x 661 px, four of 1024 x 1024
 
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -336,3 +340,8 @@ def minimise(
         epsilon=recipe.epsilon,
         **schedule,
     )
+
+
+def pairs(values: int, scaling: Scaling) -> int:
+    """Steps that L-BFGS is to remember of an x of so many values: fewer of a large one."""
+    return int(np.clip(PAIR_BYTES / (8 * values), *PAIRS[scaling]))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nst_demo import backbones, images, models, recipes
+from nst_demo import backbones, images, models, planning, recipes
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import gatys
 from nst_demo.methods.gatys import Options
@@ -316,7 +316,8 @@ def fake(monkeypatch):
     clock.monotonic = clock.perf_counter = lambda: clock.now
 
     def make(seconds=lambda pixels: 1.0, loss=None):
-        monkeypatch.setattr(gatys, "time", clock)
+        for module in (gatys, planning):
+            monkeypatch.setattr(module, "time", clock)
         monkeypatch.setattr(models, "pace", models.Pace())
         made = []
 
@@ -705,7 +706,7 @@ def test_options_take_the_place_of_the_recipes_own():
     ],
 )
 def test_a_recipe_fits_the_photo_to_its_size(fit, size, expected):
-    assert gatys._worked_size(150, 300, replace(PLAIN, fit=fit, size=size)) == expected
+    assert planning.worked_size(150, 300, replace(PLAIN, fit=fit, size=size)) == expected
 
 
 @pytest.mark.parametrize(
@@ -736,7 +737,7 @@ def test_lite_in_vggs_place_has_features_of_its_size():
 def gigabytes(options, pixels: float, window: float) -> float:
     """What a picture of `pixels` takes in windows of `window` pixels."""
     settings = options.settings
-    memory = gatys._Memory(settings, gatys._structure(settings)[0])
+    memory = planning.Memory(settings, gatys._structure(settings)[0])
     return (memory.whole(pixels) + window * memory.per_pixel()) / 1e9
 
 
@@ -762,7 +763,7 @@ def test_where_tiles_do_not_help_it_is_done_smaller_and_said(options, picture, s
     height, width = shown[-1].scale
     assert 100 <= height <= 130
     assert painted.shape == large.shape
-    needed = gatys._Memory(options().settings, gatys._structure(options().settings)[0]).untiled(
+    needed = planning.Memory(options().settings, gatys._structure(options().settings)[0]).untiled(
         240 * 320
     )
     assert shown[-1].note == f"done at {width} px: 320 needs {needed / 1e9:.1f} GB"

@@ -31,37 +31,28 @@ in tiles, or, where that is not enough, done smaller.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
 from numbers import Integral
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import numpy as np
 
-from nst_demo import backbones, images, models, optimizers, recipes, weights
+from nst_demo import backbones, images, planning, recipes, weights
 from nst_demo.blending import normalised_weights
 from nst_demo.errors import StyleTransferError, check_choice, check_range
 from nst_demo.objective import Objective, Structure, Weights
+from nst_demo.planning import MAX_SIZE, Clock, Scale
 from nst_demo.recipes import Recipe
+from nst_demo.search import Search
 from nst_demo.steps import Step
-from nst_demo.tiling import CELL, grid, smallest_tile
 
-MAX_SIZE = 4096  # px
 PREVIEW_EVERY = 5  # evaluations
 LARGEST_STYLE_SCALE = 4.0
 NOISE = 0.25  # around grey, where a recipe starts from noise and does not say how much
 ADAM_RATE = 0.02  # of the [0, 1] range, where adam takes the place of a recipe's own optimiser
-STEP_CUTS = (1.0, 0.1, 1e-2, 1e-3, 1e-4)  # of the step size: the next one where a run diverges
-OPENING = 0.2  # share of the iterations in which `Recipe.opening` may hold
-DIVERGED = 1e3  # times the loss at the start
 ROUNDING = 1e-4  # how far outside [0, 1] arithmetic may have put a mask's values
-# Least and most steps that L-BFGS remembers, by its scaling. In wavelets ten lead no lower than
-# five, and reading them takes time.
-PAIRS = {"secant": (4, 10), "wavelets": (4, 5)}
-PAIR_BYTES = 105e6  # that they may take: ten of 661 x 661 px, four of 1024 x 1024
 
 
 @dataclass(frozen=True)
@@ -301,299 +292,7 @@ def objective(
     )
 
 
-# ---- Memory --------------------------------------------------------------------------------------
-
-# Measured on a CPU with TensorFlow 2.21: peaks of processes at 384 ... 1448 px on lite, and on
-# VGG19, whole and tiled. They are met within 6 %; of lite above 1024 px it says 13 % too much, with
-# features in bfloat16 22 %.
-PROGRAM_BYTES = 0.76e9  # Python, TensorFlow, and the code that it compiles
-FEATURES_FACTOR = 1.3  # the peak of an evaluation by the size of all features,
-PICTURE_FACTOR = 4.0  # and by that of the picture
-WEIGHT_COPIES = 3
-# Pictures kept by the optimiser and around it; L-BFGS' memory comes on top.
-BUFFERS = {"lbfgs": 30, "adam": 27, "sgd": 24}
-FREE_SHARE = 0.8  # of what is free that a run may take unless told otherwise
-
-
-@dataclass(frozen=True)
-class _Memory:
-    """Bytes that a run takes on the device, by size."""
-
-    settings: Recipe
-    structure: Structure
-
-    def per_pixel(self) -> float:
-        """Of a window that is evaluated."""
-        network = backbones.architecture(self.structure.backbone)
-        features = network.floats_per_pixel(self.structure.layers)
-        each = 2 if self.structure.precision == "bfloat16" else 4
-        return FEATURES_FACTOR * each * features + PICTURE_FACTOR * 4 * 3
-
-    def whole(self, pixels: float) -> float:
-        """Of what has the picture's full size whether or not it is tiled."""
-        network = backbones.architecture(self.structure.backbone)
-        kept = sum(
-            network.width(n) / backbones.stride(n) ** 2 for n in self.structure.content_layers
-        )
-        buffers = 4
-        if models.device().kind == "CPU":  # else the optimiser works in another memory
-            buffers = BUFFERS[self.settings.optimizer]
-            if self.settings.optimizer == "lbfgs":
-                buffers += 2 * _pairs(round(3 * pixels), self.settings.scaling)
-        return PROGRAM_BYTES + WEIGHT_COPIES * self.weights() + 4 * pixels * (3 * buffers + kept)
-
-    def weights(self) -> float:
-        """Of the network: kernels of 3x3."""
-        network = backbones.architecture(self.structure.backbone)
-        widths = [3, *(network.width(layer) for layer in network.layers)]
-        return 4 * 9 * sum(a * b for a, b in pairwise(widths))
-
-    def untiled(self, pixels: float) -> float:
-        return self.whole(pixels) + pixels * self.per_pixel()
-
-    def tile_pixels(self, pixels: float, budget: float) -> float:
-        """The largest window that leaves room for the rest of a picture of this many pixels."""
-        return (budget - self.whole(pixels)) / self.per_pixel()
-
-
-def _budget(options: Options) -> float | None:
-    """Bytes; None where it is not known what is free."""
-    if options.max_memory is not None:
-        return 1e9 * options.max_memory
-    free = models.free_memory()
-    return None if free is None else FREE_SHARE * free + PROGRAM_BYTES
-
-
-# ---- The plan of a run ---------------------------------------------------------------------------
-
-
-class Scale(NamedTuple):
-    """One size of a run, coarse to fine."""
-
-    height: int
-    width: int
-    until: int  # the iteration at which it ends
-    tile_pixels: float | None
-
-    @property
-    def pixels(self) -> int:
-        return self.height * self.width
-
-
-def _worked_size(height: int, width: int, settings: Recipe) -> tuple[int, int]:
-    """(h, w) of the finest scale: `Recipe.fit`."""
-    size = settings.size
-    if settings.fit == "square":
-        return size, size
-    factor = size / height if settings.fit == "rows" else min(1.0, size / max(height, width))
-    factor = min(factor, MAX_SIZE / max(height, width))
-    least_height, least_width = (min(side, images.MIN_SIDE) for side in (height, width))
-    return max(round(height * factor), least_height), max(round(width * factor), least_width)
-
-
-def _affordable(
-    height: int, width: int, settings: Recipe, budget: float | None
-) -> tuple[int, int, float | None, list[str]]:
-    """The size that fits into the budget, its largest tile, and what to tell of it."""
-    if budget is None:
-        return height, width, None, []
-    structure, _ = _structure(settings)
-    memory = _Memory(settings, structure)
-
-    def evaluated(rows: int, columns: int) -> tuple[int, int]:
-        return rows + 2 * settings.margin, columns + 2 * settings.margin
-
-    long, needed = max(height, width), memory.untiled(math.prod(evaluated(height, width)))
-    for side in (long, *range((long - 1) // CELL * CELL, 0, -CELL)):
-        rows, columns = round(height * side / long), round(width * side / long)
-        if min(rows, columns) < min(height, width, images.MIN_SIDE):
-            break
-        whole = evaluated(rows, columns)
-        room = memory.tile_pixels(math.prod(whole), budget)
-        cut = grid(*whole, structure.border, room)
-        if cut and room >= min(math.prod(whole), smallest_tile(structure.border)):
-            notes = [f"done at {side} px: {long} needs {needed / 1e9:.1f} GB"] * (side < long)
-            notes += [f"tiled in {math.prod(cut)}"] * (cut != (1, 1))
-            return rows, columns, room, notes
-    least = memory.untiled(math.prod(evaluated(images.MIN_SIDE, long)))
-    raise StyleTransferError(
-        f"{budget / 1e9:.2f} GB of memory are too little for any size; allow "
-        f"{(least + 1e7) / 1e9:.2f} GB or more."
-    )
-
-
-def _plan(height: int, width: int, options: Options) -> tuple[list[Scale], list[str]]:
-    """The scales of a photo (height, width), and what to tell of them."""
-    settings = options.settings
-    budget = _budget(options)
-    worked = _worked_size(height, width, settings)
-    height, width, tile_pixels, notes = _affordable(*worked, settings, budget)
-    kept = [
-        (fraction, share)
-        for fraction, share in settings.scales[:-1]
-        if fraction * min(height, width) >= settings.coarsest
-    ] + [settings.scales[-1]]
-    shares = np.array([share for _, share in kept]) / sum(share for _, share in kept)
-    ends = [round(settings.iterations * done) for done in accumulate(map(float, shares))]
-    scales, before = [], 0
-    for (fraction, _), until in zip(kept, ends, strict=True):
-        if until > before or fraction == kept[-1][0]:
-            rows, columns = round(height * fraction), round(width * fraction)
-            scales.append(Scale(rows, columns, until, tile_pixels))
-            before = until
-    return scales, notes
-
-
-def _pace_key(settings: Recipe, scale: Scale) -> tuple[Any, ...]:
-    tiled = scale.tile_pixels is not None and scale.pixels > scale.tile_pixels
-    return "gatys", settings.backbone, settings.optimizer, tiled
-
-
-# Seconds of an evaluation that do not depend on the size: calls into TensorFlow.
-FIXED_SECONDS = 0.004
-# Of a tiled evaluation before one was measured: a forward pass more, and the borders.
-TILED_FACTOR = 1.8
-# Evaluations that a new size costs on top: the photo's and styles' statistics, new buffers.
-SETTING_UP = 2.0
-
-
-def _evaluation_seconds(settings: Recipe, scale: Scale) -> float | None:
-    """From earlier evaluations in this process, at this or another size."""
-    expected = models.pace.expected(_pace_key(settings, scale), scale.pixels, FIXED_SECONDS)
-    if expected is None and scale.tile_pixels is not None:
-        whole = _evaluation_seconds(settings, scale._replace(tile_pixels=None))
-        expected = None if whole is None else TILED_FACTOR * whole
-    return expected
-
-
-# ---- The search at one scale ---------------------------------------------------------------------
-
-
-def _pairs(values: int, scaling: optimizers.Scaling) -> int:
-    """Steps that L-BFGS remembers of a picture of so many values: fewer of a large one."""
-    return int(np.clip(PAIR_BYTES / (8 * values), *PAIRS[scaling]))
-
-
-class _Search:
-    """The optimisation at one scale: each iteration is an evaluation; keeps the best, mends
-    divergence. No picture but the best outlives its evaluation.
-
-    Attributes:
-        first: the iteration of its first evaluation.
-        first_loss: of the first evaluation.
-        best: where the loss was lowest; None where not even the first is a number.
-        improved: whether that was the last one.
-        at_minimum: whether it ended because nothing lowers the loss any more.
-    """
-
-    def __init__(
-        self,
-        evaluate: Objective,
-        start: np.ndarray,
-        settings: Recipe,
-        first: int,
-        notes: list[str],
-    ):
-        """`notes`: what happens is told there."""
-        self.evaluate, self.settings = evaluate, settings
-        self.first, self.notes = first, notes
-        self.first_loss, self.least = math.nan, math.inf
-        self.best: np.ndarray | None = start
-        self.improved = self.at_minimum = False
-
-    def __iter__(self) -> Iterator[None]:
-        done = self.first
-        self.evaluate.emphasis = self.settings.opening if self._opens(done) else 1.0
-        for cut in STEP_CUTS:
-            if cut == STEP_CUTS[1]:
-                self.notes.append("the step size was cut")
-            evaluations, diverged = self._evaluations(done, cut), False
-            if cut < 1:  # the best once more
-                diverged = self._diverged(next(evaluations))
-            for evaluation in evaluations:
-                self._keep(evaluation, first=done == self.first)
-                diverged = self._diverged(evaluation)
-                del evaluation
-                yield
-                done += 1
-                parts = self.evaluate.losses()
-                if parts["style"] <= parts["content"] or not self._opens(done):
-                    self.evaluate.emphasis = 1.0
-                if self.best is None:
-                    return
-                if self.settings.optimizer != "lbfgs" and diverged:
-                    break
-            if not diverged:
-                self.at_minimum = True
-                return
-        self.notes.append("the loss went on growing, so this is the best picture met")
-
-    def _opens(self, done: int) -> bool:
-        return done < OPENING * self.settings.iterations
-
-    def _evaluations(self, done: int, cut: float) -> Iterator[optimizers.Evaluation]:
-        start: Any = self.best
-        pairs = _pairs(start.size, self.settings.scaling)
-        return optimizers.minimise(
-            self.evaluate, start, self.settings, first=done, cut=cut, memory=pairs
-        )
-
-    def _keep(self, evaluation: optimizers.Evaluation, first: bool) -> None:
-        if first:
-            self.first_loss, self.best = evaluation.loss, None
-        self.improved = evaluation.loss < self.least
-        if self.improved:
-            self.best, self.least = evaluation.x, evaluation.loss
-
-    def _diverged(self, last: optimizers.Evaluation) -> bool:
-        """L-BFGS shortens its own steps, and diverges only where it ends on what is no number."""
-        grew = self.settings.optimizer != "lbfgs" and last.loss > DIVERGED * abs(self.first_loss)
-        return grew or not np.isfinite(last.loss) or not np.isfinite(last.gradient).all()
-
-
 # ---- A run ---------------------------------------------------------------------------------------
-
-
-class _Clock:
-    """The time of a run: what is left of it, and when its budget is used up."""
-
-    def __init__(self, started: float, settings: Recipe, scales: Sequence[Scale], options: Options):
-        self.started, self.settings, self.scales = started, settings, scales
-        self.budget = math.inf if options.time_budget is None else options.time_budget
-        self.index = 0
-
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    def spent(self) -> bool:
-        return self.seconds() >= self.budget
-
-    def enter(self, index: int, iteration: int) -> None:
-        """The first evaluation of a scale is done, which waited for compilation and the like."""
-        self.index, self.first, self.entered = index, iteration, self.seconds()
-        self.rate: float | None = None  # seconds per evaluation, measured at this scale
-
-    def evaluated(self, iteration: int) -> None:
-        self.rate = (self.seconds() - self.entered) / (iteration - self.first)
-
-    def _work(self, iteration: int) -> list[float]:
-        """What is left at this scale and at each one after it, in evaluations at this scale."""
-        scale = self.scales[self.index]
-        here = _evaluation_seconds(self.settings, scale)
-        work = [float(scale.until - iteration)]
-        for before, after in pairwise(self.scales[self.index :]):
-            there = _evaluation_seconds(self.settings, after)
-            ratio = there / here if there and here else after.pixels / scale.pixels
-            work.append(ratio * (after.until - before.until + SETTING_UP))
-        return work
-
-    def left(self, iteration: int) -> float | None:
-        """Seconds expected until the end of the run; None before anything is known."""
-        rate = self.rate or _evaluation_seconds(self.settings, self.scales[self.index])
-        within = max(0.0, self.budget - self.seconds())
-        if rate is None:
-            return None if math.isinf(within) else within
-        return min(rate * sum(self._work(iteration)), within)
 
 
 def _checked_masks(
@@ -624,6 +323,12 @@ def _checked_masks(
     return masks
 
 
+def _scales(height: int, width: int, options: Options) -> tuple[list[Scale], list[str]]:
+    settings = options.settings
+    structure, _ = _structure(settings)
+    return planning.scales(height, width, settings, structure, options.max_memory)
+
+
 def _start(photo: np.ndarray, settings: Recipe, seed: int) -> np.ndarray:
     """The picture at which the coarsest scale starts where none is given."""
     if settings.init not in ("noise", "content+noise"):
@@ -649,11 +354,11 @@ class _Run:
         normalised_weights(options.style_weights, len(styles))
         self.content, self.styles, self.options = content, styles, options
         self.masks = _checked_masks(masks, styles, content)
-        self.scales, planned = _plan(content.shape[0], content.shape[1], options)
+        self.scales, planned = _scales(content.shape[0], content.shape[1], options)
         self.notes = _replaced_layers(self.settings) + planned
         if self.settings.init == "fast" and init_image is None:
             self.notes.append("started from the photo, as no fast result was given")
-        self.clock = _Clock(started, self.settings, self.scales, options)
+        self.clock = Clock(started, self.settings, self.scales, options.time_budget)
         self.iteration, self.parts, self.image = -1, dict[str, float](), init_image
         self.detail = init_image  # of the start, which coarser scales cannot have
         if init_image is None and self.settings.init in ("fast", "content"):
@@ -669,7 +374,7 @@ class _Run:
         if self.shown != (self.iteration, self.notes):
             yield replace(self._step(), seconds_left=0.0)
 
-    def _begin(self, index: int) -> _Search:
+    def _begin(self, index: int) -> Search:
         """The search at a scale: with targets of its own, from the last one's picture.
 
         Apart, so that no picture of full size outlives its use.
@@ -685,9 +390,9 @@ class _Run:
             lost = images.resize(self.detail, height, width) - images.resize(coarse, height, width)
             start = np.clip(start + lost, 0.0, 1.0)
         evaluate = objective(photo, self.styles, self.options, self.masks, scale.tile_pixels)
-        return _Search(evaluate, start, self.settings, self.iteration + 1, self.notes)
+        return Search(evaluate, start, self.settings, self.iteration + 1, self.notes)
 
-    def _at_scale(self, index: int, search: _Search) -> Iterator[Step]:
+    def _at_scale(self, index: int, search: Search) -> Iterator[Step]:
         """Previews, and pictures to be saved; not the last of the run."""
         scale, resumed = self.scales[index], time.perf_counter()
         for _ in search:
@@ -705,20 +410,19 @@ class _Run:
                 return
             resumed = time.perf_counter()
 
-    def _time(self, index: int, search: _Search, seconds: float) -> None:
+    def _time(self, index: int, search: Search, seconds: float) -> None:
         """Learns from an evaluation's time; a scale's first may have waited for compilation."""
         if self.iteration == search.first:
             self.clock.enter(index, self.iteration)
             return
         self.clock.evaluated(self.iteration)
-        scale = self.scales[index]
-        models.pace.record(_pace_key(self.settings, scale), scale.pixels, seconds)
+        planning.record(self.settings, self.scales[index], seconds)
 
     def _saves(self) -> bool:
         every = self.settings.save_every
         return every is not None and self.iteration % every == 0
 
-    def _over(self, index: int, search: _Search) -> bool:
+    def _over(self, index: int, search: Search) -> bool:
         """Whether the run ends with this scale before its time, and why: that is told."""
         if not self.parts:
             raise StyleTransferError(
@@ -790,13 +494,8 @@ def stylize(
 
 def expected_seconds(height: int, width: int, options: Options) -> float | None:
     """Seconds for a photo of this size on this machine; None before the first run."""
-    settings = options.settings
-    anywhere = Scale(1, 1, 1, None)
-    if _evaluation_seconds(settings, anywhere) is None:
-        return None
-    seconds, before = 0.0, -1
-    for scale in _plan(height, width, options)[0]:
-        one = _evaluation_seconds(settings, scale) or 0.0
-        seconds += one * (scale.until - before + (SETTING_UP if before >= 0 else 0))
-        before = scale.until
-    return seconds if options.time_budget is None else min(seconds, options.time_budget)
+    scales, _ = _scales(height, width, options)
+    seconds = planning.expected_seconds(options.settings, scales)
+    if seconds is None or options.time_budget is None:
+        return seconds
+    return min(seconds, options.time_budget)

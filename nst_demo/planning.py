@@ -1,0 +1,252 @@
+"""What a run of image optimisation takes, before it runs: its sizes, its memory, its time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nst_demo import backbones, images, models, optimizers
+from nst_demo.errors import StyleTransferError
+from nst_demo.objective import Structure
+from nst_demo.recipes import Recipe
+from nst_demo.tiling import CELL, grid, smallest_tile
+
+MAX_SIZE = 4096  # px
+
+# ---- Memory --------------------------------------------------------------------------------------
+
+# Measured on a CPU with TensorFlow 2.21: peaks of processes at 384 ... 1448 px on lite, and on
+# VGG19, whole and tiled. They are met within 6 %; of lite above 1024 px it says 13 % too much, with
+# features in bfloat16 22 %.
+PROGRAM_BYTES = 0.76e9  # Python, TensorFlow, and the code that it compiles
+FEATURES_FACTOR = 1.3  # the peak of an evaluation by the size of all features,
+PICTURE_FACTOR = 4.0  # and by that of the picture
+WEIGHT_COPIES = 3
+# Pictures kept by the optimiser and around it; L-BFGS' memory comes on top.
+BUFFERS = {"lbfgs": 30, "adam": 27, "sgd": 24}
+FREE_SHARE = 0.8  # of what is free that a run may take unless told otherwise
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a run takes on the device, by size."""
+
+    settings: Recipe
+    structure: Structure
+
+    def per_pixel(self) -> float:
+        """Of a window that is evaluated."""
+        network = backbones.architecture(self.structure.backbone)
+        features = network.floats_per_pixel(self.structure.layers)
+        each = 2 if self.structure.precision == "bfloat16" else 4
+        return FEATURES_FACTOR * each * features + PICTURE_FACTOR * 4 * 3
+
+    def whole(self, pixels: float) -> float:
+        """Of what has the picture's full size whether or not it is tiled."""
+        network = backbones.architecture(self.structure.backbone)
+        kept = sum(
+            network.width(n) / backbones.stride(n) ** 2 for n in self.structure.content_layers
+        )
+        buffers = 4
+        if models.device().kind == "CPU":  # else the optimiser works in another memory
+            buffers = BUFFERS[self.settings.optimizer]
+            if self.settings.optimizer == "lbfgs":
+                buffers += 2 * optimizers.pairs(round(3 * pixels), self.settings.scaling)
+        return PROGRAM_BYTES + WEIGHT_COPIES * self.weights() + 4 * pixels * (3 * buffers + kept)
+
+    def weights(self) -> float:
+        """Of the network: kernels of 3x3."""
+        network = backbones.architecture(self.structure.backbone)
+        widths = [3, *(network.width(layer) for layer in network.layers)]
+        return 4 * 9 * sum(a * b for a, b in pairwise(widths))
+
+    def untiled(self, pixels: float) -> float:
+        return self.whole(pixels) + pixels * self.per_pixel()
+
+    def tile_pixels(self, pixels: float, budget: float) -> float:
+        """The largest window that leaves room for the rest of a picture of this many pixels."""
+        return (budget - self.whole(pixels)) / self.per_pixel()
+
+
+def _budget(max_memory: float | None) -> float | None:
+    """Bytes; None where it is not known what is free."""
+    if max_memory is not None:
+        return 1e9 * max_memory
+    free = models.free_memory()
+    return None if free is None else FREE_SHARE * free + PROGRAM_BYTES
+
+
+# ---- Sizes ---------------------------------------------------------------------------------------
+
+
+class Scale(NamedTuple):
+    """One size of a run, coarse to fine."""
+
+    height: int
+    width: int
+    until: int  # the iteration at which it ends
+    tile_pixels: float | None
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+
+def worked_size(height: int, width: int, settings: Recipe) -> tuple[int, int]:
+    """(h, w) of the finest scale: `Recipe.fit`."""
+    size = settings.size
+    if settings.fit == "square":
+        return size, size
+    factor = size / height if settings.fit == "rows" else min(1.0, size / max(height, width))
+    factor = min(factor, MAX_SIZE / max(height, width))
+    least_height, least_width = (min(side, images.MIN_SIDE) for side in (height, width))
+    return max(round(height * factor), least_height), max(round(width * factor), least_width)
+
+
+def _affordable(
+    height: int, width: int, settings: Recipe, structure: Structure, budget: float | None
+) -> tuple[int, int, float | None, list[str]]:
+    """The size that fits into the budget, its largest tile, and what to tell of it."""
+    if budget is None:
+        return height, width, None, []
+    memory = Memory(settings, structure)
+
+    def evaluated(rows: int, columns: int) -> tuple[int, int]:
+        return rows + 2 * settings.margin, columns + 2 * settings.margin
+
+    long, needed = max(height, width), memory.untiled(math.prod(evaluated(height, width)))
+    for side in (long, *range((long - 1) // CELL * CELL, 0, -CELL)):
+        rows, columns = round(height * side / long), round(width * side / long)
+        if min(rows, columns) < min(height, width, images.MIN_SIDE):
+            break
+        whole = evaluated(rows, columns)
+        room = memory.tile_pixels(math.prod(whole), budget)
+        cut = grid(*whole, structure.border, room)
+        if cut and room >= min(math.prod(whole), smallest_tile(structure.border)):
+            notes = [f"done at {side} px: {long} needs {needed / 1e9:.1f} GB"] * (side < long)
+            notes += [f"tiled in {math.prod(cut)}"] * (cut != (1, 1))
+            return rows, columns, room, notes
+    least = memory.untiled(math.prod(evaluated(images.MIN_SIDE, long)))
+    raise StyleTransferError(
+        f"{budget / 1e9:.2f} GB of memory are too little for any size; allow "
+        f"{(least + 1e7) / 1e9:.2f} GB or more."
+    )
+
+
+def scales(
+    height: int, width: int, settings: Recipe, structure: Structure, max_memory: float | None
+) -> tuple[list[Scale], list[str]]:
+    """The scales of a photo (height, width), and what to tell of them.
+
+    max_memory: GB; None for what is free.
+    """
+    worked = worked_size(height, width, settings)
+    height, width, tile_pixels, notes = _affordable(
+        *worked, settings, structure, _budget(max_memory)
+    )
+    kept = [
+        (fraction, share)
+        for fraction, share in settings.scales[:-1]
+        if fraction * min(height, width) >= settings.coarsest
+    ] + [settings.scales[-1]]
+    shares = np.array([share for _, share in kept]) / sum(share for _, share in kept)
+    ends = [round(settings.iterations * done) for done in accumulate(map(float, shares))]
+    found, before = [], 0
+    for (fraction, _), until in zip(kept, ends, strict=True):
+        if until > before or fraction == kept[-1][0]:
+            rows, columns = round(height * fraction), round(width * fraction)
+            found.append(Scale(rows, columns, until, tile_pixels))
+            before = until
+    return found, notes
+
+
+# ---- Time ----------------------------------------------------------------------------------------
+
+# Seconds of an evaluation that do not depend on the size: calls into TensorFlow.
+FIXED_SECONDS = 0.004
+# Of a tiled evaluation before one was measured: a forward pass more, and the borders.
+TILED_FACTOR = 1.8
+# Evaluations that a new size costs on top: the photo's and styles' statistics, new buffers.
+SETTING_UP = 2.0
+
+
+def _pace_key(settings: Recipe, scale: Scale) -> tuple[Any, ...]:
+    tiled = scale.tile_pixels is not None and scale.pixels > scale.tile_pixels
+    return "gatys", settings.backbone, settings.optimizer, tiled
+
+
+def evaluation_seconds(settings: Recipe, scale: Scale) -> float | None:
+    """From earlier evaluations in this process, at this or another size."""
+    expected = models.pace.expected(_pace_key(settings, scale), scale.pixels, FIXED_SECONDS)
+    if expected is None and scale.tile_pixels is not None:
+        whole = evaluation_seconds(settings, scale._replace(tile_pixels=None))
+        expected = None if whole is None else TILED_FACTOR * whole
+    return expected
+
+
+def record(settings: Recipe, scale: Scale, seconds: float) -> None:
+    """What an evaluation took, for `evaluation_seconds`."""
+    models.pace.record(_pace_key(settings, scale), scale.pixels, seconds)
+
+
+def expected_seconds(settings: Recipe, scales: Sequence[Scale]) -> float | None:
+    """Of a run over the scales, on this machine; None before the first run."""
+    seconds, before = 0.0, -1
+    for scale in scales:
+        one = evaluation_seconds(settings, scale)
+        if one is None:
+            return None
+        seconds += one * (scale.until - before + (SETTING_UP if before >= 0 else 0))
+        before = scale.until
+    return seconds
+
+
+class Clock:
+    """The time of a run: what is left of it, and when its budget is used up."""
+
+    def __init__(
+        self, started: float, settings: Recipe, scales: Sequence[Scale], budget: float | None
+    ):
+        """started: as `time.monotonic` gives it; budget: seconds, None for no limit."""
+        self.started, self.settings, self.scales = started, settings, scales
+        self.budget = math.inf if budget is None else budget
+        self.index = 0
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def spent(self) -> bool:
+        return self.seconds() >= self.budget
+
+    def enter(self, index: int, iteration: int) -> None:
+        """The first evaluation of a scale is done, which waited for compilation and the like."""
+        self.index, self.first, self.entered = index, iteration, self.seconds()
+        self.rate: float | None = None  # seconds per evaluation, measured at this scale
+
+    def evaluated(self, iteration: int) -> None:
+        self.rate = (self.seconds() - self.entered) / (iteration - self.first)
+
+    def _work(self, iteration: int) -> list[float]:
+        """What is left at this scale and at each one after it, in evaluations at this scale."""
+        scale = self.scales[self.index]
+        here = evaluation_seconds(self.settings, scale)
+        work = [float(scale.until - iteration)]
+        for before, after in pairwise(self.scales[self.index :]):
+            there = evaluation_seconds(self.settings, after)
+            ratio = there / here if there and here else after.pixels / scale.pixels
+            work.append(ratio * (after.until - before.until + SETTING_UP))
+        return work
+
+    def left(self, iteration: int) -> float | None:
+        """Seconds expected until the end of the run; None before anything is known."""
+        rate = self.rate or evaluation_seconds(self.settings, self.scales[self.index])
+        within = max(0.0, self.budget - self.seconds())
+        if rate is None:
+            return None if math.isinf(within) else within
+        return min(rate * sum(self._work(iteration)), within)

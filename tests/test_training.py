@@ -803,7 +803,7 @@ def test_train_adain_lowers_its_objective_and_writes_what_fast_mode_loads(
         content, style = map(data.in_unit_range, batches(pictures, 100, 101)[0][0])
         loss_network = teachers.Teacher([teacher], backbones.STYLE_LAYERS)
         structure = adain.content_targets(loss_network, content)
-        statistics = {k: losses.statistics(v) for k, v in loss_network(style).items()}
+        statistics = loss_network.look(style)[0]
         parts = adain.objective(network, loss_network, content, style, structure, statistics)
         weights = train_adain.asdict(adain.ObjectiveWeights())
         return sum(weights[name] * float(value) for name, value in parts.items())
@@ -912,7 +912,7 @@ def test_the_objective_is_of_the_pictures_that_are_shown(teacher, small_networks
     content, style = np.stack([crops[0], crops[1], 1 - crops[0]]), np.stack([crops[1]] * 3)
     full = teachers.Teacher([teacher], backbones.STYLE_LAYERS)
     structure = adain.content_targets(full, content)
-    statistics = {k: losses.statistics(v) for k, v in full(style).items()}
+    statistics = full.look(style)[0]
     part = teachers.Teacher([teacher], backbones.STYLE_LAYERS, shown)
     found = adain.objective(network, part, content, style, structure, statistics)
     few = slice(shown)
@@ -1064,9 +1064,10 @@ def test_lite_teaches_in_vgg19s_channels(crops):
 @pytest.mark.parametrize("shown", [None, 1])
 def test_a_teacher_tells_statistics_as_if_of_its_features(crops, shown):
     teacher = teachers.Teacher(["lite"], backbones.STYLE_LAYERS, shown)
-    features = teacher(crops)
+    features, halved = teacher(crops), teacher(ops.average_pool(crops, 2, 2))
+    features |= {f"{layer}_half": halved[layer] for layer in teachers.FORM_LAYERS}
     statistics, whole = teacher.look(crops, ["block4_conv1"])
-    assert list(statistics) == list(backbones.STYLE_LAYERS)
+    assert list(statistics) == list(features)
     for layer, found in statistics.items():
         for part, expected in zip(found, losses.statistics(features[layer]), strict=True):
             scale = np.abs(numpy(expected)).max()

@@ -419,7 +419,7 @@ def test_a_new_style_begins_from_a_packaged_one(tmp_path, monkeypatch):
     assert same(output, "packaged", True, ours)
     assert same(output, packaged, False, ours)
     assert not same(new, None, False, ours)
-    monkeypatch.setattr(feedforward, "BLOCKS", (0, 0, 1))  # the packaged one's do not fit
+    monkeypatch.setattr(feedforward, "BLOCKS", ((), (), (1,)))  # the packaged one's do not fit
     feedforward._shapes.cache_clear()
     keras.utils.set_random_seed(3)
     training._begun(new, "packaged", False)

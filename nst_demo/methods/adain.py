@@ -325,19 +325,19 @@ def objective(
     """What the network is trained to lower, part by part (each a float32 scalar).
 
     Departs from eq. 11 to 13. Style: moments and Gram matrices over relu1_1 ... relu5_1, each layer
-    relative to the style's own energy. Content: instance-normalised relu4_1 and relu5_1 are
-    compared with the photo's own, not with the AdaIN output, so that colour does not count.
-    Identity: a picture painted with its own code must come back, so that a low strength changes
-    little. Grid and lattice: no pattern from the upsampling, nor from the coarsest features.
-    Restlessness: strokes rather where the photo has something than in its sky. Streaks: no long
-    lines there, straight down or across.
+    relative to the style's own energy; relu4_1 and relu5_1 at half the size too, for larger forms.
+    Content: instance-normalised relu4_1 and relu5_1 are compared with the photo's own, not with the
+    AdaIN output, so that colour does not count. Identity: a picture painted with its own code must
+    come back, so that a low strength changes little. Grid and lattice: no pattern from the
+    upsampling, nor from the coarsest features. Restlessness: strokes rather where the photo has
+    something than in its sky. Streaks: no long lines there, straight down or across.
 
     Args:
         loss_network: a `teachers.Teacher` with `backbones.STYLE_LAYERS`. A layer may have fewer
             rows than B: of the first pictures only.
         content, style: (B, H, W, 3) in [0, 1], already padded as the network wants them.
         structure: of the photos, see `content_targets`.
-        statistics: of the styles, `losses.statistics` by layer.
+        statistics: of the styles, as the loss network's `look` has them.
         start: see `layers.Grain`.
     """
     features = network.encode(content)

@@ -74,9 +74,9 @@ class AdaINTraining(keras.Model):
             content, style = data.in_unit_range(content), data.in_unit_range(style)
             structure = adain.content_targets(self.loss_network, content)
             found = style_targets(self.loss_network, style)
+        layers = dict.fromkeys(name.rpartition("-")[0] for name in found)
         statistics = {
-            layer: tuple(found[_name(layer, part)] for part in STATISTICS)
-            for layer in backbones.STYLE_LAYERS
+            layer: tuple(found[_name(layer, part)] for part in STATISTICS) for layer in layers
         }
         start = keras.random.randint((2,), 0, Grain.SIDE, seed=self.seeds)
         parts = adain.objective(
@@ -94,7 +94,7 @@ def _name(layer: str, part: str) -> str:
 
 
 def style_targets(loss_network: Teacher, style) -> dict[str, Any]:
-    """Statistics of styles (B, side, side, 3) in [0, 1], by layer and part."""
+    """Statistics of styles (B, side, side, 3) in [0, 1], by `_name`."""
     return {
         _name(layer, part): value
         for layer, found in loss_network.look(style)[0].items()

@@ -12,15 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
+from keras import ops
 
 from nst_demo import backbones, losses
 from nst_demo.errors import StyleTransferError
 from nst_demo.training.files import read_npz
 
+FORM_LAYERS = ("block4_conv1", "block5_conv1")  # in which a style's larger forms are looked for
+
 
 class ReflectionPadding(keras.layers.Layer):
     def call(self, features):
-        return keras.ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="reflect")
+        # A single position has no neighbour to mirror.
+        mode = "symmetric" if 1 in features.shape[1:3] else "reflect"
+        return ops.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]], mode=mode)
 
 
 def from_npz(path: str | Path) -> keras.Model:
@@ -90,13 +95,23 @@ class Teacher(keras.layers.Layer):
         """(`losses.statistics` by layer, features of the layers in `whole`) of (B, H, W, 3).
 
         The same as of what `call` gives, but cheaper: a readout of statistics is one of a few
-        numbers.
+        numbers. And LAYER_half for each of FORM_LAYERS that there is: of the picture at half its
+        size, where the layer sees forms twice as large (cf. Snelgrove, "High-resolution
+        multi-scale neural texture synthesis", SIGGRAPH Asia 2017).
         """
         own = self._own(image)
-        statistics = {layer: losses.statistics(found) for layer, found in own.items()}
-        for layer, readout in self.readouts.items():
-            statistics[layer] = losses.read_statistics(statistics[layer], *readout)
+        statistics = {layer: self._statistics(layer, found) for layer, found in own.items()}
+        if forms := [layer for layer in FORM_LAYERS if layer in own]:
+            halved = self._own(ops.average_pool(image, 2, 2))
+            for layer in forms:
+                statistics[f"{layer}_half"] = self._statistics(layer, halved[layer])
         return statistics, {layer: self._read(layer, own[layer]) for layer in whole}
+
+    def _statistics(self, layer: str, features):
+        found = losses.statistics(features)
+        if layer in self.readouts:
+            found = losses.read_statistics(found, *self.readouts[layer])
+        return found
 
     def _own(self, image):
         """Features by layer, as the networks have them."""

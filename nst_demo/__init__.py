@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -250,43 +249,34 @@ def _check_styles(method: str, count: int, masks: Masks) -> None:
 
 def _start(job: Job, values: Any, init_image: ImageSource | None) -> np.ndarray | None:
     """Where optimisation starts: the given picture, or by the fast mode where that is asked for."""
-    from nst_demo.methods import adain
+    from nst_demo.methods import adain, feedforward
 
     if init_image is not None:
         return open_picture(init_image, what="picture to start from").rgb
     if values.settings.init != "fast":
         return None
     size = min(values.settings.size, adain.MAX_SIZE)
-    fast = adain.Options(
-        strength=values.strength,
-        style_weights=values.style_weights,
-        style_scale=values.style_scale,
-        size=size,
-    )
-    small = job.fitted(size)
-    paint = partial(_half_painted, network=values.init_network)
-    return small.composited(small.painted(paint, fast))
+    small, shared = job.fitted(size), {"strength": values.strength, "size": size}
+    shared["style_scale"] = values.style_scale
+    if values.init_network is None:
+        fast = adain.Options(style_weights=values.style_weights, **shared)
+        return small.composited(small.painted(_half_painted, fast))
+    trained = feedforward.Options(values.init_network, **shared)
+    # In full: large forms are in it, which optimisation does not find by itself.
+    return small.composited(feedforward.stylize(small.photo, [], trained))
 
 
-def _half_painted(
-    photo: np.ndarray, styles: Sequence[np.ndarray], options: Any, network: str | None
-) -> np.ndarray:
-    """The mean of the fast result and of the photo in the styles' colours.
+def _half_painted(photo: np.ndarray, styles: Sequence[np.ndarray], options: Any) -> np.ndarray:
+    """The mean of the fast result, by the `options` of "adain", and of the photo in the styles'
+    colours.
 
     It has the strokes and the palette of the one and the structure of the other: from the fast
     result itself optimisation ends further from the photo, at nearly the same style.
-
-    options: of "adain". network: the trained style that paints the fast result instead.
     """
-    from nst_demo.methods import adain, feedforward
+    from nst_demo.methods import adain
 
     shares = normalised_weights(options.style_weights, len(styles))
     recoloured = (1 - options.strength) * photo
     for style, share in zip(styles, shares, strict=True):
         recoloured += options.strength * share * color.match_colors(photo, style)
-    if network is None:
-        painted = adain.stylize(photo, styles, options)
-    else:
-        shared = {n: getattr(options, n) for n in ("strength", "style_scale", "size")}
-        painted = feedforward.stylize(photo, [], feedforward.Options(network, **shared))
-    return 0.5 * (painted + recoloured)
+    return 0.5 * (adain.stylize(photo, styles, options) + recoloured)

@@ -51,8 +51,8 @@ class Recipe:
             ("square"), or it is resized to `size` rows ("rows"). The result has the photo's size.
         margin: px of the photo that are mirrored around it while it is optimised.
         style_fit: styles are shrunk to the photo's short side, or bent to the photo's very size.
-        init: the start: half the fast mode's result and half the photo, the photo, noise, or the
-            photo and noise.
+        init: the start: half the fast mode's result and half the photo, or all of a trained style's
+            painting, the photo, noise, or the photo and noise.
         init_noise: of "content+noise": uniform within plus and minus this, the sum clipped.
         optimizer: lbfgs, adam or sgd.
         scaling: of lbfgs, see `optimizers.lbfgs`.
@@ -295,3 +295,20 @@ def with_similarity(recipe: Recipe, similarity: str) -> Recipe:
         )
     check_choice("similarity", similarity, _SIMILARITIES)
     return replace(recipe, style_layers=_SIMILARITIES[similarity])
+
+
+def with_large_forms(recipe: Recipe) -> Recipe:
+    """`default` as it goes on from a trained style's painting; another recipe as it is.
+
+    A trained style has forms larger than what the default loss sees at the finest size, and of them
+    its content part leaves little. So much of the run looks at half the size, and content weighs
+    less.
+    """
+    if recipe.name != DEFAULT.name:
+        return recipe
+    return replace(
+        recipe,
+        content_weight=0.25 * recipe.content_weight,
+        scales=((0.5, 0.4), (1.0, 0.6)),
+        coarsest=128,
+    )

@@ -11,6 +11,7 @@ from keras import ops
 
 from nst_demo import backbones, losses, optimizers, recipes
 from nst_demo.errors import StyleTransferError
+from nst_demo.methods import gatys
 
 SMALL = backbones.Architecture(channels=(3, 4, 5, 6, 7), convolutions=(2, 2, 4, 4, 4))
 ROWS, COLUMNS = 48, 64
@@ -343,3 +344,14 @@ def test_an_unknown_similarity_is_one_sentence_with_the_known_ones():
 def test_a_similarity_belongs_to_zandian():
     with pytest.raises(StyleTransferError, match="'keras' has no similarity"):
         recipes.with_similarity(recipes.named("keras"), "style")
+
+
+def test_from_a_trained_styles_painting_the_default_recipe_keeps_its_large_forms():
+    own, kept = (gatys.Options(init_network=name).settings for name in (None, "starry-swirl"))
+    assert kept.content_weight == 0.25 * own.content_weight
+    assert kept.scales[0][0] == 0.5
+    assert kept.coarsest < own.coarsest
+    published = [
+        gatys.Options(recipe="keras", init_network=name).settings for name in (None, "starry-swirl")
+    ]
+    assert published[0] == published[1]

@@ -203,7 +203,7 @@ def test_continue_starts_from_the_result(photo_file, style_file, rgba_file):
     *_, last = runs.quality(request, threading.Event(), iterate=run)
     assert run.options["init_image"].shape == (101, 67, 3)
     assert run.options["init"] == "content"  # no fast result is made for nothing
-    assert "init_network" not in run.options
+    assert run.options["init_network"] == "linocut"  # the loss is still that of its large forms
     start = settings.read(str(last.settings)).start
     assert start is not None
     assert start.name == "cut out.png"

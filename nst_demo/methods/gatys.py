@@ -10,8 +10,8 @@ so that one set of weights suits every photo, style and backbone:
   may have different sizes.
 - The content loss (eq. 1) compares instance-normalised features: structure without the photo's
   contrast and colour, which the style is meant to change.
-- It starts half-way between the photo and the fast mode's result, not from noise, unless told
-  otherwise.
+- It starts half-way between the photo and the fast mode's result, or from a trained style's
+  painting, whose large forms it would not find by itself; not from noise, unless told otherwise.
 - It adds total variation, and a penalty on values outside [0, 1]: those are cut off in the end,
   and without it a bright sky drifts beyond white, where nothing is painted any more.
 - At first the content weighs more (`Recipe.opening`), and L-BFGS gives each wavelet of the picture
@@ -74,7 +74,8 @@ class Options:
             mode's result and the photo in the style's colours, half of each ("fast"), which the
             caller hands over as `init_image` (`nst_demo.stylize` does; without it the run starts
             from the photo and says so).
-        init_network: the trained style that paints that result in place of AdaIN, for one style.
+        init_network: for one style: the trained style whose painting, in full, is the start in
+            place of that ("fast"). See `recipes.with_large_forms`.
         optimizer: lbfgs, adam or sgd.
         learning_rate: of adam and sgd, in units of the recipe's pixel range (1 or 255).
         seed: of the noise.
@@ -149,6 +150,8 @@ class Options:
         recipe = recipes.named(self.recipe)
         if self.similarity is not None:
             recipe = recipes.with_similarity(recipe, self.similarity)
+        if self.init_network is not None:
+            recipe = recipes.with_large_forms(recipe)
         given = {
             name: getattr(self, name)
             for name in ("backbone", "iterations", "init", "size", "save_every")

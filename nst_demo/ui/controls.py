@@ -453,6 +453,8 @@ def values(method: str, options: Mapping[str, Any]) -> Values:
         found["kind"] = method
     elif "init_network" in options:
         found |= {"kind": "feedforward", "network": options["init_network"]}
+        # "content" is what a run has that went on from a picture.
+        options = {n: value for n, value in options.items() if (n, value) != ("init", "content")}
     elif options.get("init", own.init) == "fast" and options.get("keep_colors", "none") == "none":
         found["kind"] = "adain"
     for name, value in options.items():

@@ -182,7 +182,6 @@ class Job:
             check_file(request.start, "picture to start from")
             start = images.open_picture(request.start, what="picture to start from").rgb
             options["init"] = "content"  # instead of a fast result, which would not be used
-            options.pop("init_network", None)
         paths = [str(request.styles[place]) for place in chosen]
         return cls(method, options, request, photo, styles, masks, start, paths)
 

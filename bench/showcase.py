@@ -17,7 +17,14 @@ from nst_demo import images
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PHOTOS = ("astronaut", "cat", "pagoda")
-STYLES = ("starry-swirl", "stained-glass", "great-waves", "watercolour-garden", "linocut")
+STYLES = (
+    "starry-swirl",
+    "stained-glass",
+    "great-waves",
+    "geometric-concert",
+    "crystal-facets",
+    "watercolour-garden",
+)
 
 
 def main() -> None:

@@ -255,3 +255,10 @@ def test_four_styles_have_a_colour_each():
     ]
     assert len({colour for _, colour in painter.REGIONS}) == controls.STYLES + 1
     assert len(runs.PLACES) == controls.STYLES
+
+
+def test_a_run_that_went_on_from_a_picture_opens_with_the_style_it_was_in():
+    """Its settings name a start of its own beside the trained style, whose forms it kept."""
+    asked = controls.values("gatys", {"init_network": "starry-swirl", "init": "content"})
+    assert asked["network"] == "starry-swirl"
+    assert controls.options(True, asked)["init_network"] == "starry-swirl"

@@ -256,8 +256,8 @@ def _start(job: Job, values: Any, init_image: ImageSource | None) -> np.ndarray 
     if values.settings.init != "fast":
         return None
     size = min(values.settings.size, adain.MAX_SIZE)
-    small, shared = job.fitted(size), {"strength": values.strength, "size": size}
-    shared["style_scale"] = values.style_scale
+    small = job.fitted(size)
+    shared = {"strength": values.strength, "style_scale": values.style_scale, "size": size}
     if values.init_network is None:
         fast = adain.Options(style_weights=values.style_weights, **shared)
         return small.composited(small.painted(_half_painted, fast))

@@ -279,8 +279,9 @@ def layer_sums(features, *, style: bool, content=None, weights=None) -> Sums:
         weights: (1, h, w, 1) in [0, 1], what each position counts: the guidance channel of Gatys
             et al., arXiv 1611.07865, §4 (squared: it is products of features that are weighted).
     """
-    features = ops.cast(features, "float32")
+    # Before the cast: what asks TensorFlow for the shape of a cast has it computed.
     _, height, width, channels = ops.shape(features)
+    features = ops.cast(features, "float32")
     if weights is None:
         weighted, positions = features, ops.cast(height * width, "float32")
     else:

@@ -47,7 +47,8 @@ def test_a_soft_slope_rises_from_0_to_1_around_0(tiny_backbone, picture):
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
         given = tf.nn.conv2d(x, kernel, 1, "SAME") + bias
-        features = gradients.soft_relu(width)(gradients.convolution(layer, "float32")(x))
+        convolve = gradients.convolution(layer, "float32", gradients.STEEPEST)
+        features = gradients.soft_relu(width)(convolve(x))
     np.testing.assert_allclose(features, np.maximum(given, 0), atol=1e-5)
     kept = tf.cast(tf.cast(given, "bfloat16"), "float32").numpy()  # as the slope sees it
     slope = np.clip(0.5 + kept / width, 0, 1)
@@ -56,6 +57,29 @@ def test_a_soft_slope_rises_from_0_to_1_around_0(tiny_backbone, picture):
     off = np.abs(tape.gradient(features, x, upstream) - expected)
     assert np.median(off) < 1e-4
     assert off.max() < 4e-3  # a value that rounds the other way
+
+
+def test_a_soft_slope_is_the_same_in_one_pass(monkeypatch):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    given, upstream = (tf.cast(rng.standard_normal((1, 12, 9, 5)), "bfloat16") for _ in range(2))
+    width = np.linspace(0.3, 3.0, 5, dtype="float32")
+
+    def slope_of(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            features = gradients.soft_relu(width)(x)
+        return tape.gradient(features, x, upstream)
+
+    slope = np.clip(0.5 + tf.cast(given, "float32") / width, 0, 1)
+    expected = gradients.STEEPEST * slope * tf.cast(upstream, "float32")
+    for onednn in (False, True):
+        monkeypatch.setattr(models, "onednn", lambda onednn=onednn: onednn)
+        found = tf.function(slope_of).get_concrete_function(given)
+        kinds = {operation.type for operation in found.graph.get_operations()}
+        assert ("DepthwiseConv2dNative" in kinds) == onednn
+        np.testing.assert_allclose(tf.cast(found(given), "float32"), expected, rtol=0.02, atol=0.1)
 
 
 def test_softness_is_told_in_what_each_channel_is_given(tiny_backbone):

@@ -52,9 +52,10 @@ def main() -> None:
     parser.add_argument("--iterations", type=int)
     parser.add_argument("--content-weight", type=float)
     parser.add_argument("--init")
+    parser.add_argument("--recipe")
     parser.add_argument("--sheet", type=Path)
     arguments = parser.parse_args()
-    names = ("strength", "iterations", "content_weight", "init")
+    names = ("strength", "iterations", "content_weight", "init", "recipe")
     options = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in options.items() if value is not None}
     method = "gatys" if arguments.gatys else "adain"

@@ -93,10 +93,6 @@ class Scale(NamedTuple):
     until: int  # the iteration at which it ends
     tile_pixels: float | None
 
-    @property
-    def pixels(self) -> int:
-        return self.height * self.width
-
 
 def worked_size(height: int, width: int, settings: Recipe) -> tuple[int, int]:
     """(h, w) of the finest scale: `Recipe.fit`."""
@@ -169,21 +165,27 @@ def scales(
 # ---- Time ----------------------------------------------------------------------------------------
 
 # Seconds of an evaluation that do not depend on the size: calls into TensorFlow.
-FIXED_SECONDS = 0.004
+FIXED_SECONDS = 0.010
 # Of a tiled evaluation before one was measured: a forward pass more, and the borders.
 TILED_FACTOR = 1.8
 # Evaluations that a new size costs on top: the photo's and styles' statistics, new buffers.
 SETTING_UP = 2.0
 
 
+def _evaluated(settings: Recipe, scale: Scale) -> int:
+    """Pixels, with the margin: of small pictures a good part."""
+    return (scale.height + 2 * settings.margin) * (scale.width + 2 * settings.margin)
+
+
 def _pace_key(settings: Recipe, scale: Scale) -> tuple[Any, ...]:
-    tiled = scale.tile_pixels is not None and scale.pixels > scale.tile_pixels
+    tiled = scale.tile_pixels is not None and _evaluated(settings, scale) > scale.tile_pixels
     return "gatys", settings.backbone, settings.optimizer, tiled
 
 
 def evaluation_seconds(settings: Recipe, scale: Scale) -> float | None:
     """From earlier evaluations in this process, at this or another size."""
-    expected = models.pace.expected(_pace_key(settings, scale), scale.pixels, FIXED_SECONDS)
+    pixels = _evaluated(settings, scale)
+    expected = models.pace.expected(_pace_key(settings, scale), pixels, FIXED_SECONDS)
     if expected is None and scale.tile_pixels is not None:
         whole = evaluation_seconds(settings, scale._replace(tile_pixels=None))
         expected = None if whole is None else TILED_FACTOR * whole
@@ -192,7 +194,7 @@ def evaluation_seconds(settings: Recipe, scale: Scale) -> float | None:
 
 def record(settings: Recipe, scale: Scale, seconds: float) -> None:
     """What an evaluation took, for `evaluation_seconds`."""
-    models.pace.record(_pace_key(settings, scale), scale.pixels, seconds)
+    models.pace.record(_pace_key(settings, scale), _evaluated(settings, scale), seconds)
 
 
 def expected_seconds(settings: Recipe, scales: Sequence[Scale]) -> float | None:
@@ -239,7 +241,8 @@ class Clock:
         work = [float(scale.until - iteration)]
         for before, after in pairwise(self.scales[self.index :]):
             there = evaluation_seconds(self.settings, after)
-            ratio = there / here if there and here else after.pixels / scale.pixels
+            by_size = _evaluated(self.settings, after) / _evaluated(self.settings, scale)
+            ratio = there / here if there and here else by_size
             work.append(ratio * (after.until - before.until + SETTING_UP))
         return work
 

@@ -1,8 +1,8 @@
 """Recipes: the settings of image optimisation by name, as pure data. `methods.gatys` runs them all.
 
-`default` is ours. The others are published systems, each with its own equations (by name, in
-`losses`), layers, weights, start image, optimiser and schedule. Where a publication is silent, the
-value is that of the work it derives from; the recipe's `source` and a comment say so.
+`default` and `bold` are ours. The others are published systems, each with its own equations (by
+name, in `losses`), layers, weights, start image, optimiser and schedule. Where a publication is
+silent, the value is that of the work it derives from; the recipe's `source` and a comment say so.
 """
 
 from __future__ import annotations
@@ -135,6 +135,21 @@ DEFAULT = Recipe(
     # With wavelets' step sizes coarse scales only take time, a sixth of it at 288 px: but shapes
     # larger than the network sees at the finest come from nowhere else.
     coarsest=512,
+)
+
+# A start that nothing is drawn in yet, at sizes at which the network sees the whole picture: the
+# style's large forms then come first, and its strokes are drawn into them as the picture grows.
+# From the fast mode's result they come out small, whatever the weights and scales.
+BOLD = replace(
+    DEFAULT,
+    name="bold",
+    description="ours: large forms and broad strokes, free with the photo",
+    content_weight=0.15 * DEFAULT.content_weight,
+    init="content+noise",
+    init_noise=0.25,
+    iterations=100,
+    scales=((0.17, 0.25), (0.35, 0.25), (0.65, 0.25), (1.0, 0.25)),
+    coarsest=64,
 )
 
 SETHI = Recipe(
@@ -274,7 +289,7 @@ KERAS = Recipe(
 )
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (DEFAULT, SETHI, CHEN, ZANDIAN, BARONI, KERAS)
+    recipe.name: recipe for recipe in (DEFAULT, BOLD, SETHI, CHEN, ZANDIAN, BARONI, KERAS)
 }
 
 

@@ -656,6 +656,16 @@ def test_the_expected_time_grows_with_the_iterations_up_to_the_budget(options, p
     assert gatys.expected_seconds(64, 64, options(time_budget=short / 100)) == short / 100
 
 
+def test_the_time_of_another_size_is_told_by_the_pixels_that_are_evaluated(monkeypatch):
+    """The margin is evaluated too."""
+    monkeypatch.setattr(models, "pace", models.Pace())
+    settings = replace(PLAIN, name="with margin", margin=16)
+    small, large = (planning.Scale(side, side, 10, None) for side in (32, 96))
+    planning.record(settings, small, 1.0)
+    seconds = planning.evaluation_seconds(settings, large)
+    assert seconds == pytest.approx(4.0, rel=0.05)  # 128² / 64²
+
+
 # ---- recipes -------------------------------------------------------------------------------------
 
 
@@ -667,6 +677,17 @@ def test_every_recipe_runs_on_a_small_network(tiny_backbone, photo, style, name)
     assert np.isfinite(steps[-1].losses["total"])
     shapes = {"square": (48, 48), "rows": (48, 67), "long side": (34, 48)}
     assert steps[-1].scale == shapes[recipes.RECIPES[name].fit]
+
+
+def test_another_seed_is_another_bold_painting(tiny_backbone, photo, style):
+    def painted(seed: int) -> np.ndarray:
+        return gatys.stylize(
+            photo, [style], Options("bold", backbone=tiny_backbone, iterations=8, seed=seed)
+        )
+
+    first = painted(0)
+    np.testing.assert_array_equal(painted(0), first)
+    assert np.abs(painted(1) - first).mean() > 0.01
 
 
 def test_layers_that_the_backbone_lacks_are_told(tiny_backbone, photo, style):
@@ -863,7 +884,7 @@ NAN = float("nan")
         ({"init": "sketch"}, "init is 'sketch'; choose one of fast, content, noise, content"),
         ({"optimizer": "newton"}, "optimizer is 'newton'; choose one of lbfgs, adam, sgd"),
         ({"optimizer": "sgd"}, "no learning_rate for sgd; give one"),
-        ({"recipe": "vermeer"}, "'vermeer'; choose one of default, sethi"),
+        ({"recipe": "vermeer"}, "'vermeer'; choose one of default, bold, sethi"),
         ({"similarity": "content"}, "'default' has no similarity"),
         ({"recipe": "zandian", "similarity": "both"}, "'both'; choose one of content, balanced"),
         ({"recipe": "sethi", "content_weight": 0, "style_weight": 0}, "both 0; raise one"),

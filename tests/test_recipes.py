@@ -4,6 +4,7 @@ The features are those of a small random network of VGG's shape: the equations d
 """
 
 import itertools
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -332,7 +333,9 @@ def test_the_default_starts_l_bfgs():
 
 
 def test_an_unknown_recipe_is_one_sentence_with_the_known_ones():
-    with pytest.raises(StyleTransferError, match=r"recipe is 'gatys'; choose one of default, seth"):
+    with pytest.raises(
+        StyleTransferError, match=r"recipe is 'gatys'; choose one of default, bold, s"
+    ):
         recipes.named("gatys")
 
 
@@ -355,3 +358,16 @@ def test_from_a_trained_styles_painting_the_default_recipe_keeps_its_large_forms
         gatys.Options(recipe="keras", init_network=name).settings for name in (None, "starry-swirl")
     ]
     assert published[0] == published[1]
+
+
+def test_bold_is_the_default_from_noise_at_a_small_size_with_less_of_the_photo():
+    bold, own = recipes.named("bold"), recipes.DEFAULT
+    changed = {f.name for f in fields(bold) if getattr(bold, f.name) != getattr(own, f.name)}
+    assert changed == {
+        *("name", "description", "content_weight", "init", "init_noise", "iterations"),
+        *("scales", "coarsest"),
+    }
+    assert bold.content_weight < own.content_weight
+    # At the first size the deepest features see most of the picture: only so forms come out large.
+    seen = backbones.architecture("lite").reach(["block5_conv1"])
+    assert 2 * seen >= 0.7 * bold.scales[0][0] * bold.size

@@ -8,7 +8,7 @@ import tracemalloc
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 import numpy as np
@@ -25,6 +25,7 @@ from nst_demo import images, recipes, settings
 from nst_demo.errors import StyleTransferError
 from nst_demo.steps import Step
 from nst_demo.ui import (
+    api,
     build_demo,
     chart,
     controls,
@@ -603,6 +604,10 @@ def test_page_starts_with_a_photo_and_a_style_and_no_tensorflow_call():
     assert len(props["style-examples"]["value"]) >= 10
     public = [d["api_name"] for d in config["dependencies"] if d["api_visibility"] != "private"]
     assert "stylize" in public
+
+
+def test_programs_may_ask_for_every_recipe():
+    assert get_args(api.Recipe) == tuple(recipes.RECIPES)
 
 
 def test_an_uploaded_clip_is_looked_at_once():

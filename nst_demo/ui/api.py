@@ -29,7 +29,7 @@ QUALITY: dict[str, Any] = {"concurrency_id": "quality", "concurrency_limit": 2}
 VIDEO: dict[str, Any] = {"concurrency_id": "video", "concurrency_limit": 1}
 
 KeepColors = Literal["none", "luminance", "histogram"]
-Recipe = Literal["default", "sethi", "chen", "zandian", "baroni", "keras"]
+Recipe = Literal["default", "bold", "sethi", "chen", "zandian", "baroni", "keras"]
 Init = Literal["recipe", "content", "noise", "content+noise", "fast"]
 FastMethod = Literal["adain", "feedforward", "magenta"]
 
@@ -107,12 +107,12 @@ def _quality(iterate: Callable[..., Iterator[Any]]) -> Callable[..., FileData]:
         size: int = 0,
         init: Init = "recipe",
     ) -> FileData:
-        """Paint a photo in the style of a picture by optimising it: slow, with finer strokes.
+        """Paint a photo in the style of a picture by optimising it: slow, of high quality.
 
         Args:
             photo: The picture to paint, up to 15 MB.
             style: The picture whose style it gets.
-            recipe: Ours (default), or a published system on the packaged network.
+            recipe: Ours (default; bold: large forms and strokes), or a published system.
             iterations: Steps; 0 takes the recipe's own number.
             time_budget: Seconds after which the best picture so far is the result, 1 to 60.
             strength: 0 (the photo) to 1 (the style).

@@ -61,6 +61,7 @@ DEFAULTS: Values = {
     "stop_at": 0,  # at the end
 }
 
+LOOKS = {recipes.DEFAULT.name: "Close to the photo", recipes.BOLD.name: "Large and bold"}
 BACKBONES = {"lite": "Lite", "vgg16": "VGG16", "vgg19": "VGG19"}
 DOWNLOADS = {"vgg16": "58 MB", "vgg19": "80 MB"}
 STARTS = {
@@ -218,6 +219,14 @@ def weights() -> dict[str, Any]:
             )
             for place, name in enumerate(WEIGHTS, 1)
         }  # fmt: skip
+
+
+def look() -> gr.Radio:
+    """Our own recipes, within reach: the published ones are in the list of `recipe`."""
+    return gr.Radio(
+        [(words, name) for name, words in LOOKS.items()], value=DEFAULTS["recipe"],
+        label="Brushwork", elem_id="look", elem_classes="in-quality cards",
+    )  # fmt: skip
 
 
 def recipe(max_seconds: float) -> tuple[dict[str, Any], gr.HTML]:

@@ -19,6 +19,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from nst_demo import recipes
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import METHODS
 from nst_demo.ui import chart, controls, files, painter, restore, runs
@@ -46,8 +47,7 @@ EMPTY = f"""
 </div></div>
 """
 ABOUT_QUALITY = """
-<p>Paints the picture in many small steps, with finer strokes than Fast. You watch it grow, and
-stop when you like it.</p>
+<p>Paints the picture in many small steps. You watch it grow, and stop when you like it.</p>
 """
 REOPEN = """
 <p>Drop what you saved with “Settings”, or the PNG itself: the controls are set as they were, and
@@ -159,6 +159,7 @@ class Tab:
             elem_id="mode",
         )
         controls.about(ABOUT_QUALITY, "in-quality")
+        self.look = controls.look()
         self.kind = self.knobs["kind"] = controls.kind()
         for name, method in controls.kinds().items():
             controls.about(controls.kind_words(method), f"in-fast for-kind only-{name}")
@@ -273,13 +274,29 @@ class Tab:
 
         changed = [self.knobs[name] for name in controls.fresh(recipe.value, controls.OWN)]
         # .input and not .change: opened settings change the recipe too, and bring their own values.
-        recipe.input(show, [recipe, backbone], [*changed, self.network_note], **QUICK)
+        for chosen in (recipe, self.look):
+            chosen.input(show, [chosen, backbone], [*changed, self.network_note], **QUICK)
+        self._link_look(recipe)
         backbone.input(controls.network_html, [recipe, backbone], self.network_note, **QUICK)
         # Who types a number of steps wants them all, whatever the opened settings said.
         stop_at = self.knobs["stop_at"]
         self.knobs["iterations"].input(
             lambda: gr.update(**controls.widened("stop_at", 0)), None, stop_at, **QUICK
         )
+
+    def _link_look(self, recipe: gr.Radio) -> None:
+        """The brushwork's choice is the recipe's, in the browser and at once: or who is quick runs
+        one recipe with another one's steps."""
+        numbers = controls.NUMBERS
+        values = {
+            name: [name, *(getattr(recipes.named(name), number) for number in numbers)]
+            for name in controls.LOOKS
+        }
+        script = f"(look) => ({json.dumps(values)})[look]"
+        set_first = [recipe, *(self.knobs[number] for number in numbers)]
+        self.look.input(None, self.look, set_first, js=script, **QUICK)
+        script = f"(recipe) => {list(controls.LOOKS)}.includes(recipe) ? recipe : null"
+        recipe.change(None, recipe, self.look, js=script, **QUICK)
 
     def connect_settings(self) -> None:
         """What "Open settings" changes: every control, and pictures that can be found."""

@@ -188,6 +188,28 @@ def test_a_recipe_shows_its_values_and_runs_on_the_packaged_network(page):
     expect(page.get_by_text(re.compile(r"of lite stands for block5_conv4"))).to_be_visible()
 
 
+def test_the_brushwork_is_the_recipes(page):
+    """In both directions; a published recipe is neither."""
+
+    def chosen() -> list[bool]:
+        labels = ("Close to the photo", "Large and bold")
+        return [page.get_by_role("radio", name=label).is_checked() for label in labels]
+
+    page.get_by_role("radio", name="Quality", exact=True).check()
+    assert chosen() == [True, False]
+    page.get_by_role("radio", name="Large and bold").check()
+    fold(page, "and how long it runs")
+    expect(page.get_by_role("radio", name=re.compile("^Bold"))).to_be_checked()
+    steps = page.get_by_role("spinbutton", name="Steps", exact=True)
+    expect(steps).to_have_value("100")
+    page.get_by_role("radio", name=re.compile("^Keras")).check()
+    expect(steps).to_have_value("4000")
+    assert chosen() == [False, False]
+    page.get_by_role("radio", name="Close to the photo").check()
+    expect(page.get_by_role("radio", name=re.compile("^Default"))).to_be_checked()
+    expect(steps).to_have_value("40")
+
+
 def test_settings_paint_the_same_picture_again(page, browser, url):
     """A stopped run; then a new visitor who drops its JSON; then one who drops the PNG."""
     choose_quality(page, steps=500)

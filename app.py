@@ -14,7 +14,11 @@ def main() -> None:
     except StyleTransferError as error:
         sys.exit(str(error))
     backend.warm_up()
-    build_demo().queue(**server.queue_options()).launch(**server.launch_options())
+    demo = build_demo().queue(**server.queue_options())
+    try:
+        demo.launch(**server.launch_options())
+    except OSError as error:  # such as a port that is taken
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

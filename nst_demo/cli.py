@@ -295,7 +295,8 @@ def _job(parsed: argparse.Namespace) -> _Job:
     # Before anything is painted; an --option may have any name, such as that of an argument.
     own = {name: value for name, value in options.items() if name not in settings.SHARED}
     nst_demo._options(method, own)
-    stop_at = earlier.stopped_at if earlier and parsed.iterations is None else None
+    same_run = parsed.iterations is None and parsed.recipe is None
+    stop_at = earlier.stopped_at if earlier and same_run else None
     job = _Job(method, options, photo, styles, inputs, masks, start, stop_at)
     if earlier:
         for change in settings.changes(earlier, job.describe(None)):

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import nst_demo
-from nst_demo import images
+from nst_demo import images, recipes
 from nst_demo.errors import StyleTransferError, check_range
 from nst_demo.images import ImageSource
 
@@ -72,19 +72,21 @@ def of_strengths(
 def of_methods(
     style: ImageSource, network: str | None = None, *, slow: Mapping[str, Any], **options: Any
 ) -> list[Entry]:
-    """A style by the fast network, by a network trained for it alone, by optimisation.
+    """A style by the fast network, by a network trained for it alone, by optimisation, which is
+    close to the photo once, and bold once.
 
-    network: name of the trained one, from whose painting optimisation starts; None for neither.
+    network: name of the trained one, from whose painting the first starts; None for neither.
     slow: options of "gatys" beside those that all take.
     """
     entries = [Entry("Fast, any style", style, options)]
-    last = {**options, "method": "gatys", **slow}
+    close = {**options, "method": "gatys", **slow}
+    bold = {**close, "recipe": recipes.BOLD.name}
     if network is not None:
         trained = {"method": "feedforward", "network": network}
         entries.append(Entry("Fast, trained style", None, {**options, **trained}))
         if options.get("keep_colors", "none") == "none":  # the network has the style's own
-            last["init_network"] = network
-    return [*entries, Entry("Quality", style, last)]
+            close["init_network"] = network
+    return [*entries, Entry("Quality", style, close), Entry("Quality, bold", style, bold)]
 
 
 def open_photo(photo: ImageSource, size: int = SIZE) -> images.Picture:

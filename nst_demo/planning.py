@@ -155,7 +155,8 @@ def scales(
     ends = [round(settings.iterations * done) for done in accumulate(map(float, shares))]
     found, before = [], 0
     for (fraction, _), until in zip(kept, ends, strict=True):
-        if until > before or fraction == kept[-1][0]:
+        last = fraction == kept[-1][0]
+        if last or before < until < settings.iterations:
             rows, columns = round(height * fraction), round(width * fraction)
             found.append(Scale(rows, columns, until, tile_pixels))
             before = until

@@ -137,7 +137,7 @@ DEFAULT = Recipe(
     coarsest=512,
 )
 
-# A start that nothing is drawn in yet, at sizes at which the network sees the whole picture: the
+# A start that nothing is drawn in yet, at a size at which the network sees most of the picture: the
 # style's large forms then come first, and its strokes are drawn into them as the picture grows.
 # From the fast mode's result they come out small, whatever the weights and scales.
 BOLD = replace(
@@ -149,7 +149,7 @@ BOLD = replace(
     init_noise=0.25,
     iterations=100,
     scales=((0.17, 0.25), (0.35, 0.25), (0.65, 0.25), (1.0, 0.25)),
-    coarsest=64,
+    coarsest=48,
 )
 
 SETHI = Recipe(

@@ -226,11 +226,12 @@ def changes(settings: Settings, now: Settings) -> list[str]:
             f"The settings were written by nst-demo {_short(settings.nst_demo)}, this is "
             f"{now.nst_demo}: the picture may differ."
         )
-    if settings.recipe is not None and now.recipe is not None and settings.recipe != now.recipe:
-        names = [k for k in now.recipe if now.recipe[k] != settings.recipe.get(k)]
+    old, new = settings.recipe or {}, now.recipe or {}
+    names = [k for k in new if new[k] != old.get(k)]
+    if names and old.get("name") == new["name"]:  # who asks for another recipe knows that it is one
         found.append(
-            f"The recipe {now.recipe['name']!r} has changed since ({', '.join(names)}): the "
-            "picture will differ."
+            f"The recipe {new['name']!r} has changed since ({', '.join(names)}): the picture will "
+            "differ."
         )
     pairs = [("photo", settings.photo, now.photo)]
     pairs += [("style", *pair) for pair in zip(settings.styles, now.styles, strict=False)]

@@ -53,13 +53,15 @@ def test_strengths_end_at_the_photo_and_the_style():
 def test_methods_leave_out_a_network_that_there_is_not():
     with_network = compare.of_methods(GREY, "waves", slow={"iterations": 3}, strength=0.5)
     methods = [entry.options.get("method", "adain") for entry in with_network]
-    assert methods == ["adain", "feedforward", "gatys"]
+    assert methods == ["adain", "feedforward", "gatys", "gatys"]
     assert with_network[1].style is None
     quality = {"method": "gatys", "iterations": 3, "strength": 0.5, "init_network": "waves"}
     assert with_network[2].options == quality
+    bold = {"method": "gatys", "iterations": 3, "strength": 0.5, "recipe": "bold"}
+    assert with_network[3].options == bold
     recoloured = compare.of_methods(GREY, "waves", slow={}, keep_colors="luminance")
     assert "init_network" not in recoloured[2].options
-    assert len(compare.of_methods(GREY, slow={})) == 2
+    assert len(compare.of_methods(GREY, slow={})) == 3
 
 
 def test_limits_are_sentences(photo_file):
@@ -137,11 +139,11 @@ def test_the_grid_fills_and_all_come_together(photo_file):
 def test_quality_comes_after_the_fast_ones_and_can_be_stopped(photo_file):
     job = asked(photo_file, comparisons.METHODS)
     tiles = comparisons.plan(job)
-    assert [tile.options.get("network") for tile in tiles] == [None, None, "linocut", None]
-    assert tiles[-1].options["init_network"] == "linocut"
+    assert [tile.options.get("network") for tile in tiles] == [None, None, "linocut", None, None]
+    assert tiles[-2].options["init_network"] == "linocut"
     tiles = [tile for tile in tiles if "network" not in tile.options]
     *_, last = comparisons.fast(job, tiles, stylize=fake)
-    assert [tile.full is not None for tile in last.tiles] == [True, True, False]
+    assert [tile.full is not None for tile in last.tiles] == [True, True, False, False]
     closed, stop = [], threading.Event()
 
     def iterate(content, style, **options):
@@ -158,7 +160,11 @@ def test_quality_comes_after_the_fast_ones_and_can_be_stopped(photo_file):
     (end,) = steps
     assert end.note.startswith("Quality stopped at step 1")
     assert closed == [True]
-    assert images.open_picture(str(end.tiles[-1].full)).rgb.shape == (40, 56, 3)
+    assert images.open_picture(str(end.tiles[-2].full)).rgb.shape == (40, 56, 3)
+    assert end.tiles[-1].full is None  # the bold one was not begun
+    stop.clear()
+    notes = [step.note for step in comparisons.slow(job, last.tiles, stop, iterate=iterate)]
+    assert notes[-1].startswith("Quality, bold finished at step 9")
 
 
 def test_a_series_is_in_one_row_without_the_photo(photo_file):

@@ -690,6 +690,36 @@ def test_another_seed_is_another_bold_painting(tiny_backbone, photo, style):
     assert np.abs(painted(1) - first).mean() > 0.01
 
 
+def test_bold_at_strength_0_is_the_photo(tiny_backbone, picture, style):
+    photo = images.resize(picture(8, 10), 400, 500)  # without what no coarse scale could keep
+
+    def off(strength: float) -> float:
+        chosen = Options("bold", backbone=tiny_backbone, iterations=12, strength=strength)
+        return float(np.abs(gatys.stylize(photo, [style], chosen) - photo).mean())
+
+    assert off(0.0) < 0.01
+    assert off(1.0) > 0.05
+
+
+def test_a_bold_run_goes_on_from_a_picture_at_its_full_size(tiny_backbone, picture, style):
+    """At a sixth of it, Stop would leave less than there was."""
+    photo = picture(400, 500)
+    chosen = Options("bold", backbone=tiny_backbone, iterations=8, init="content")
+    steps = list(gatys.iterate(photo, [style], chosen, picture(400, 500, seed=3)))
+    assert {step.scale for step in steps} == {(400, 500)}
+    assert steps[-1].iteration == 8
+    anew = list(gatys.iterate(photo, [style], Options("bold", backbone=tiny_backbone)))
+    assert [scale for scale in dict.fromkeys(s.scale for s in anew)][0] == (68, 85)
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 3])
+def test_a_run_of_many_scales_may_be_short(tiny_backbone, picture, style, iterations):
+    chosen = Options("bold", backbone=tiny_backbone, iterations=iterations)
+    *_, last = gatys.iterate(picture(400, 500), [style], chosen)
+    assert last.iteration == iterations
+    assert last.scale == (400, 500)
+
+
 def test_layers_that_the_backbone_lacks_are_told(tiny_backbone, photo, style):
     chosen = Options(recipe="zandian", backbone=tiny_backbone, iterations=1, size=48)
     assert next(gatys.iterate(photo, [style], chosen)).note == (

@@ -83,9 +83,7 @@ class Method:
 
 METHODS = {
     "adain": Method("adain", "AdaIN", "Fast: one network for any style, in one pass."),
-    "gatys": Method(
-        "gatys", "Quality", "Paints the picture in many small steps, finely.", gradual=True
-    ),
+    "gatys": Method("gatys", "Quality", "Paints the picture in many small steps.", gradual=True),
     "feedforward": Method(
         "feedforward",
         "Trained",

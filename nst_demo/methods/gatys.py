@@ -22,7 +22,7 @@ so that one set of weights suits every photo, style and backbone:
   the rest (`Recipe.margin`).
 - A large picture is done coarse to fine (`Recipe.scales`; Gatys et al., arXiv 1611.07865, §5):
   each scale starts from the last one's picture, with the detail that the run began with, and takes
-  the style's statistics at its own size.
+  the style's statistics at its own size. A run that goes on from a given picture has only the last.
 
 For all recipes: masks are guidance channels (1611.07865, §4), strength moves the style targets
 towards the photo's own statistics, and a picture that needs more memory than there is is evaluated
@@ -60,7 +60,7 @@ class Options:
     """Options of quality mode. Where a field is None the recipe's own value holds.
 
     Attributes:
-        recipe: default, or a published system by name: see `recipes.RECIPES`.
+        recipe: default, bold, or a published system by name: see `recipes.RECIPES`.
         similarity: of the recipe zandian: content, balanced or style.
         backbone: the feature network: lite (packaged), vgg16 or vgg19 (downloaded on first use).
         iterations: evaluations of the loss and its gradient.
@@ -332,14 +332,17 @@ def _scales(height: int, width: int, options: Options) -> tuple[list[Scale], lis
     return planning.scales(height, width, settings, structure, options.max_memory)
 
 
-def _start(photo: np.ndarray, settings: Recipe, seed: int) -> np.ndarray:
-    """The picture at which the coarsest scale starts where none is given."""
+def _start(photo: np.ndarray, settings: Recipe, options: Options) -> np.ndarray:
+    """The picture at which the coarsest scale starts where none is given.
+
+    The photo itself with "content+noise" and a strength of 0.
+    """
     if settings.init not in ("noise", "content+noise"):
         return photo
     reach = settings.init_noise or NOISE
-    noise = np.random.default_rng(seed).uniform(-reach, reach, photo.shape)
-    middle = 0.5 if settings.init == "noise" else photo
-    return np.clip(middle + noise, 0.0, 1.0).astype("float32")
+    noise = np.random.default_rng(options.seed).uniform(-reach, reach, photo.shape)
+    start = 0.5 + noise if settings.init == "noise" else photo + options.strength * noise
+    return np.clip(start, 0.0, 1.0).astype("float32")
 
 
 class _Run:
@@ -358,6 +361,8 @@ class _Run:
         self.content, self.styles, self.options = content, styles, options
         self.masks = _checked_masks(masks, styles, content)
         self.scales, planned = _scales(content.shape[0], content.shape[1], options)
+        if init_image is not None and self.settings.init != "fast":
+            self.scales = self.scales[-1:]  # it goes on from a picture, and would undo it coarsely
         self.notes = _replaced_layers(self.settings) + planned
         if self.settings.init == "fast" and init_image is None:
             self.notes.append("started from the photo, as no fast result was given")
@@ -366,6 +371,8 @@ class _Run:
         self.detail = init_image  # of the start, which coarser scales cannot have
         if init_image is None and self.settings.init in ("fast", "content"):
             self.detail = content
+        elif init_image is None and self.settings.init == "content+noise" and options.strength < 1:
+            self.detail = (1.0 - options.strength) * content
         self.shown: tuple[int, list[str]] | None = None  # iteration and notes of the last step
 
     def __iter__(self) -> Iterator[Step]:
@@ -386,7 +393,7 @@ class _Run:
         height, width = scale.height, scale.width
         photo = images.resize(self.content, height, width)
         if image is None:
-            image = _start(photo, self.settings, self.options.seed)
+            image = _start(photo, self.settings, self.options)
         start = images.resize(image, height, width)
         if index and self.detail is not None:
             coarse = images.resize(self.detail, *image.shape[:2])

@@ -51,8 +51,8 @@ ABOUT = {
     comparisons.STYLES: "The photo in every chosen style.",
     comparisons.STRENGTHS: "One style, from the photo itself to its full strength.",
     comparisons.METHODS: (
-        "One style by the fast network, by Quality (up to a minute), and by a network trained for "
-        "this style alone, where there is one."
+        "One style by the fast network, by a network trained for this style alone, where there is "
+        "one, and by Quality, close to the photo and bold (up to a minute each)."
     ),
 }
 SHOW_CLOSER = """() => setTimeout(() => document.querySelector('#closer')
@@ -196,10 +196,10 @@ class Tab:
         self.asked = [
             self.photo.image, self.kind, self.picks, self.uploads, self.size, *self.knobs.values()
         ]  # fmt: skip
+        self.button.click(None, js=scroll_to("#compared"), **PRIVATE)
         fast = self.button.click(self.paint_fast, self.asked, outputs, **FAST_LINE, **line)
         slow = self.pending.change(self.paint_slow, self.pending, outputs, **QUALITY_LINE, **line)
         slow.failure(self.refused, self.pending, outputs, **QUICK)
-        self.button.click(None, js=scroll_to("#compared"), **PRIVATE)
         self.runs = [fast, slow]
         self.stop_button.click(self.stop, None, self.stop_button, **QUICK)
 
@@ -248,7 +248,7 @@ class Tab:
             options = dict(zip(self.knobs, knobs, strict=True))
             asked = comparisons.Asked(kind, photo, picks, options, size)
             tiles = comparisons.plan(asked)
-            self.turns.pop(session, None)  # ends an earlier Quality picture
+            self.turns.pop(session, None)  # ends earlier Quality pictures
             yield self.begun(asked, tiles)
             for progress in comparisons.fast(asked, tiles, stylize=self.stylize):
                 tiles = progress.tiles
@@ -264,7 +264,7 @@ class Tab:
         yield {self.status: gr.HTML(visible=False)}
 
     def paint_slow(self, request: gr.Request, pending: Done | None):
-        """Quality's picture, unless the visitor has begun another comparison since."""
+        """Quality's pictures, unless the visitor has begun another comparison since."""
         session = str(request.session_hash)
 
         def overtaken() -> bool:

@@ -24,7 +24,7 @@ from nst_demo.ui.picker import Pick
 STYLES, STRENGTHS, METHODS = "styles", "strengths", "methods"
 KINDS = {STYLES: "Many styles", STRENGTHS: "Strengths", METHODS: "Fast or Quality"}
 SIZES = (512, 768, 1024)  # px, long side
-QUALITY_SECONDS = 60.0  # of the Quality picture
+QUALITY_SECONDS = 60.0  # of a Quality picture
 QUALITY: dict[str, Any] = {"backbone": "lite", "time_budget": QUALITY_SECONDS}
 PREVIEW_INTERVAL = 1.5  # s
 PHOTO = "Photo"
@@ -139,40 +139,51 @@ def slow(
     *,
     iterate: Callable[..., Iterator[Any]],
 ) -> Generator[Progress, None, None]:
-    """The Quality pictures, with previews. Closing it closes the library's run."""
+    """The Quality pictures, with previews; `stop` ends the one and leaves out those after it.
+    Closing it closes the library's run."""
     photo = compare.open_photo(str(asked.photo), asked.size)
     tiles = list(tiles)
     for place, tile in enumerate(tiles):
-        if not tile.slow:
-            continue
-        step, shown_at = None, 0.0
-        style = images.open_picture(str(_entry(tile).style), what="style").rgb
-        steps = iterate(photo.rgb, style, **tile.options, save_every=1)
-        with closing(steps):  # type: ignore[type-var]  # a generator
-            for step in steps:
-                if stop.is_set():
-                    break
-                if time.monotonic() - shown_at < PREVIEW_INTERVAL:
-                    continue
-                old = tiles[place].shown
-                tiles[place] = replace(tile, shown=files.display_file(step.image, "preview"))
-                left = f", {runs.seconds_text(step.seconds_left)} left" if step.seconds_left else ""
-                yield Progress(
-                    list(tiles),
-                    f"Quality: step {step.iteration} of {step.iterations}{left}",
-                    step.iteration / max(1, step.iterations),
-                )
-                shown_at = time.monotonic()
-                if old is not None:
-                    files.remove(old)
-        if step is None:
-            raise RuntimeError("iterate() ended without a step")
-        colors = tile.options.get("keep_colors", "none")
-        picture = nst_demo.enlarge(step.image, photo.rgb, keep_colors=colors)
-        tiles[place] = _filled(tile, picture, photo)
-        how = "stopped" if stop.is_set() else "finished"
-        took = runs.seconds_text(step.seconds)
-        yield Progress(list(tiles), f"Quality {how} at step {step.iteration}, {took}")
+        if tile.slow and not stop.is_set():
+            yield from _gradually(photo, tiles, place, stop, iterate)
+
+
+def _gradually(
+    photo: images.Picture,
+    tiles: list[Tile],
+    place: int,
+    stop: threading.Event,
+    iterate: Callable[..., Iterator[Any]],
+) -> Generator[Progress, None, None]:
+    """One of them, painted into `tiles`."""
+    tile, step, shown_at = tiles[place], None, 0.0
+    style = images.open_picture(str(_entry(tile).style), what="style").rgb
+    steps = iterate(photo.rgb, style, **tile.options, save_every=1)
+    with closing(steps):  # type: ignore[type-var]  # a generator
+        for step in steps:
+            if stop.is_set():
+                break
+            if time.monotonic() - shown_at < PREVIEW_INTERVAL:
+                continue
+            old = tiles[place].shown
+            tiles[place] = replace(tile, shown=files.display_file(step.image, "preview"))
+            left = f", {runs.seconds_text(step.seconds_left)} left" if step.seconds_left else ""
+            yield Progress(
+                list(tiles),
+                f"{tile.caption}: step {step.iteration} of {step.iterations}{left}",
+                step.iteration / max(1, step.iterations),
+            )
+            shown_at = time.monotonic()
+            if old is not None:
+                files.remove(old)
+    if step is None:
+        raise RuntimeError("iterate() ended without a step")
+    colors = tile.options.get("keep_colors", "none")
+    picture = nst_demo.enlarge(step.image, photo.rgb, keep_colors=colors)
+    tiles[place] = _filled(tile, picture, photo)
+    how = "stopped" if stop.is_set() else "finished"
+    took = runs.seconds_text(step.seconds)
+    yield Progress(list(tiles), f"{tile.caption} {how} at step {step.iteration}, {took}")
 
 
 def _entry(tile: Tile) -> compare.Entry:

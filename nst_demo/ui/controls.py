@@ -61,7 +61,7 @@ DEFAULTS: Values = {
     "stop_at": 0,  # at the end
 }
 
-LOOKS = {recipes.DEFAULT.name: "Close to the photo", recipes.BOLD.name: "Large and bold"}
+LOOKS = {recipes.DEFAULT.name: "Near the photo", recipes.BOLD.name: "Large and bold"}
 BACKBONES = {"lite": "Lite", "vgg16": "VGG16", "vgg19": "VGG19"}
 DOWNLOADS = {"vgg16": "58 MB", "vgg19": "80 MB"}
 STARTS = {

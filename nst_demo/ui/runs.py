@@ -394,6 +394,12 @@ def download_note(options: Mapping[str, Any]) -> str:
     return f"{name} is downloaded first ({size}) where it has not been yet."
 
 
+def varies(options: Mapping[str, Any]) -> bool:
+    """Whether Quality paints another picture with another seed: it starts from noise."""
+    own = recipes.named(options.get("recipe", recipes.DEFAULT.name))
+    return "noise" in options.get("init", own.init)
+
+
 # ---- Words ---------------------------------------------------------------------------------------
 
 

@@ -54,6 +54,7 @@ REOPEN = """
 Stylize paints the same picture again.</p>
 """
 STOP, CONTINUE, REFINE = "Stop and keep", "Continue from this result", "Refine in Quality"
+NEW_SEED = "() => Math.floor(Math.random() * 1e6)"
 WAITING = "Waiting for a free place …"
 CANCELLED = chart.status("Cancelled.")
 
@@ -123,7 +124,7 @@ class Tab:
         knobs: the controls by their names in controls.py.
         start: a picture to start Quality from; painter: the regions.
         asked: what a run is asked with, in the order in which `request` takes it.
-        result: the path of the result shown.
+        result: the path of the result shown; painted_from: those of its photo and styles.
     """
 
     def __init__(self, max_seconds: float) -> None:
@@ -148,6 +149,7 @@ class Tab:
         self.asked = [*self.pictures, self.painter, self.start, *self.knobs.values()]
         self.painted = gr.State(False)  # whether a Fast result follows the controls
         self.result = gr.State(None)  # path of the result shown
+        self.painted_from = gr.State([])  # paths of the photo and the styles that it is of
 
     def _lay_out_start(self) -> None:
         self.mode = gr.Radio(
@@ -217,12 +219,17 @@ class Tab:
             max_height=480,
             elem_id="compare",
         )
-        small: dict[str, Any] = {"visible": False, "min_width": 110}
+        hidden: dict[str, Any] = {"visible": False}
         with gr.Row(elem_classes="actions"):
-            self.download = gr.DownloadButton("Download PNG", elem_id="download", **small)
-            self.save_settings = gr.DownloadButton("Settings", elem_id="settings", **small)
-            self.continue_button = gr.Button(
-                CONTINUE, visible=False, elem_id="continue", min_width=270
+            self.download = gr.DownloadButton(
+                "Download PNG", elem_id="download", min_width=150, **hidden
+            )
+            self.save_settings = gr.DownloadButton(
+                "Settings", elem_id="settings", min_width=110, **hidden
+            )
+            self.continue_button = gr.Button(CONTINUE, elem_id="continue", min_width=250, **hidden)
+            self.again_button = gr.Button(
+                "Another version", elem_id="again", min_width=170, **hidden
             )
         self.plot = gr.HTML(visible=False, padding=False, elem_id="losses")
 
@@ -274,9 +281,16 @@ class Tab:
 
         changed = [self.knobs[name] for name in controls.fresh(recipe.value, controls.OWN)]
         # .input and not .change: opened settings change the recipe too, and bring their own values.
-        for chosen in (recipe, self.look):
-            chosen.input(show, [chosen, backbone], [*changed, self.network_note], **QUICK)
+        # "always_last": of two choices in a moment the second one counts.
         self._link_look(recipe)
+        for chosen in (recipe, self.look):
+            chosen.input(
+                show,
+                [chosen, backbone],
+                [*changed, self.network_note],
+                trigger_mode="always_last",
+                **QUICK,
+            )
         backbone.input(controls.network_html, [recipe, backbone], self.network_note, **QUICK)
         # Who types a number of steps wants them all, whatever the opened settings said.
         stop_at = self.knobs["stop_at"]
@@ -286,7 +300,8 @@ class Tab:
 
     def _link_look(self, recipe: gr.Radio) -> None:
         """The brushwork's choice is the recipe's, in the browser and at once: or who is quick runs
-        one recipe with another one's steps."""
+        one recipe with another one's steps. Before any event that asks the server: those of one
+        choice wait for each other."""
         numbers = controls.NUMBERS
         values = {
             name: [name, *(getattr(recipes.named(name), number) for number in numbers)]
@@ -386,7 +401,8 @@ class Tab:
             kind = dict(zip(self.asked, given, strict=True))[self.kind]
             go_on = REFINE if controls.kinds()[kind].styles[1] != 0 else ""
             for update in runs.fast(request, stylize=stylize):
-                yield self.show(update, go_on) | {self.painted: not update.failed}
+                made_of = [request.photo, *request.styles]
+                yield self.show(update, made_of, go_on) | {self.painted: not update.failed}
 
         def follow(mode: str, painted: bool, *given: Any):
             if mode == FAST and painted:
@@ -441,10 +457,12 @@ class Tab:
         stops = runs.Stops()
 
         def paint(asked: runs.Request, session: str):
+            varies = asked.start is None and runs.varies(asked.options)
             with stops.run(session) as stop, closing(quality(asked, stop)) as updates:
                 for update in updates:
                     state = "idle" if update.progress is None else "running"
-                    yield self.show(update, CONTINUE) | self.run_state(state)
+                    made_of = [asked.photo, *asked.styles]
+                    yield self.show(update, made_of, CONTINUE, varies) | self.run_state(state)
 
         def run(request: gr.Request, *given: Any):
             yield from paint(self.request(True, given), str(request.session_hash))
@@ -457,6 +475,7 @@ class Tab:
             return self.run_state("waiting") | {
                 self.status: gr.HTML(chart.status(WAITING), visible=True),
                 self.continue_button: gr.Button(interactive=False),
+                self.again_button: gr.Button(interactive=False),
             }
 
         def begin_anew() -> dict[Any, Any]:
@@ -468,7 +487,10 @@ class Tab:
 
         def end() -> dict[Any, Any]:
             """Also where no run was begun: the page is ready for the next one."""
-            return self.run_state("idle") | {self.continue_button: gr.Button(interactive=True)}
+            return self.run_state("idle") | {
+                button: gr.Button(interactive=True)
+                for button in (self.continue_button, self.again_button)
+            }
 
         def cancel() -> dict[Any, Any]:
             return end() | {self.status: gr.HTML(CANCELLED)}
@@ -479,12 +501,20 @@ class Tab:
             "show_progress_on": self.machine,
         }
         started = []
-        for button, start, inputs, first in (
-            (self.quality_button, run, self.asked, begin),
-            (self.continue_button, go_on, [self.result, *self.asked], begin_anew),
+        reseeded = self.again_button.click(None, None, self.knobs["seed"], js=NEW_SEED, **QUICK)
+        for button, clicked, start, inputs, first in (
+            (self.quality_button, self.quality_button.click, run, self.asked, begin),
+            (
+                self.continue_button,
+                self.continue_button.click,
+                go_on,
+                [self.result, *self.asked],
+                begin_anew,
+            ),
+            (self.again_button, reseeded.then, run, self.asked, begin_anew),
         ):
             button.click(None, js=SHOW_RESULT, **PRIVATE)
-            waiting = button.click(first, None, [self.status, *self.run_controls], **QUICK)
+            waiting = clicked(first, None, [self.status, *self.run_controls], **QUICK)
             started.append(waiting.then(start, inputs, outputs, **line))
         self.stop_button.click(stop, None, self.stop_button, **QUICK)
         self.cancel_button.click(
@@ -518,16 +548,28 @@ class Tab:
 
     @property
     def result_parts(self) -> list[Any]:
-        actions = [self.download, self.continue_button, self.save_settings]
-        return [self.status, self.empty, self.compare, *actions, self.plot, self.result]
+        actions = [self.download, self.continue_button, self.again_button, self.save_settings]
+        results = [self.result, self.painted_from]
+        return [self.status, self.empty, self.compare, *actions, self.plot, *results]
 
     @property
     def run_controls(self) -> list[Any]:
-        buttons = [self.quality_button, self.continue_button, self.stop_button, self.cancel_button]
-        return [*buttons, self.mode, self.painted]
+        begins = [self.quality_button, self.continue_button, self.again_button]
+        return [*begins, self.stop_button, self.cancel_button, self.mode, self.painted]
 
-    def show(self, update: runs.Update, go_on: str) -> dict[Any, Any]:
-        """`go_on`: what the button says that continues from the result; "" for no such button."""
+    def show(
+        self,
+        update: runs.Update,
+        made_of: Sequence[str | None],
+        go_on: str,
+        varies: bool = False,
+    ) -> dict[Any, Any]:
+        """Updates of `result_parts`.
+
+        made_of: paths of the photo and of each style by place.
+        go_on: what the button says that continues from the result; "" for no such button.
+        varies: whether another seed paints another version.
+        """
         if update.failed:
             return {self.status: gr.HTML(visible=False)}
         line = chart.status(update.note, update.progress, update.details)
@@ -544,7 +586,9 @@ class Tab:
                 self.continue_button: gr.Button(
                     go_on, visible=there and bool(go_on), interactive=True
                 ),
+                self.again_button: gr.Button(visible=there and varies, interactive=True),
                 self.result: update.download,
+                self.painted_from: list(made_of),
             }
         return changes
 

@@ -54,7 +54,7 @@ def connect(tab: Tab) -> None:
         )
     kept = gr.State([])
 
-    def remember(full: str | None, known: list[Kept], *pictures: str | None):
+    def remember(full: str | None, known: list[Kept], pictures: list[str | None]):
         if full is None or any(result.full == full for result in known):
             return {strip: strip_html(known, full)}
         try:
@@ -70,8 +70,7 @@ def connect(tab: Tab) -> None:
                 return shown(tab, known[place])
         return {tab.status: gr.skip()}
 
-    pictures = [part.image for part in tab.sources]
-    tab.result.change(remember, [tab.result, kept, *pictures], [kept, strip], **QUICK)
+    tab.result.change(remember, [tab.result, kept, tab.painted_from], [kept, strip], **QUICK)
     strip.bring(bring, kept, [*tab.settable, *tab.result_parts, tab.painted], **LINE)
 
 
@@ -106,7 +105,8 @@ def shown(tab: Tab, result: Kept) -> dict[Any, Any]:
         settings=files.cache_file(f"{Path(result.full).stem}.json", f"{text}\n".encode("ascii")),
     )
     changes = tab.changes(quality, values, pictures)
-    return changes | tab.show(update, CONTINUE if quality else REFINE) | {tab.painted: False}
+    go_on, again = (CONTINUE, runs.varies(made.options)) if quality else (REFINE, False)
+    return changes | tab.show(update, pictures, go_on, again) | {tab.painted: False}
 
 
 def strip_html(known: Sequence[Kept], chosen: str | None) -> str:

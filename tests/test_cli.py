@@ -275,8 +275,10 @@ def test_an_interrupted_run_keeps_the_best_picture_so_far(shell, monkeypatch):
     assert code == 0
     assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
     # Another recipe is another run: it ends at its own end, and nothing has "changed since".
-    command = "stylize photo.png style.png -o other.png --settings out.png --recipe bold".split()
-    code, _, err = shell(*command, "--time-budget", "2", "--size", "40")
+    code, _, err = shell(
+        *("stylize", "photo.png", "style.png", "-o", "other.png", "--settings", "out.png"),
+        *("--recipe", "bold", "--time-budget", "2", "--size", "40"),
+    )
     assert code == 0
     assert "changed since" not in err
     assert settings.read("other.png").stopped_at is None

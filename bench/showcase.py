@@ -1,5 +1,5 @@
-"""The README's picture: example photos in example styles; by the styles' own networks, as Fast
-paints them on the page, above Quality, which begins from these there.
+"""The README's picture: example photos in example styles, from above by the styles' own networks,
+as Fast paints them on the page, by Quality, which begins from these there, and by Quality's bold.
 
 `python -m bench.showcase [OUT]`
 """
@@ -16,7 +16,7 @@ from bench.pictures import cell
 from nst_demo import images
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-PHOTOS = ("astronaut", "cat", "pagoda")
+PHOTOS = ("astronaut", "pagoda")
 STYLES = (
     "starry-swirl",
     "stained-glass",
@@ -45,6 +45,8 @@ def main() -> None:
             for style, name in zip(styles, STYLES, strict=True)
         )
         rows.append([white, *map(cell, slow)])
+        bold = (nst_demo.stylize(photo, style, recipe="bold", method="gatys") for style in styles)
+        rows.append([white, *map(cell, bold)])
     sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows])
     images.save_image(arguments.output, images.fit(sheet, 1680))
 

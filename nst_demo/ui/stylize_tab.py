@@ -500,21 +500,16 @@ class Tab:
             "show_progress": "minimal",
             "show_progress_on": self.machine,
         }
-        started = []
-        reseeded = self.again_button.click(None, None, self.knobs["seed"], js=NEW_SEED, **QUICK)
-        for button, clicked, start, inputs, first in (
-            (self.quality_button, self.quality_button.click, run, self.asked, begin),
-            (
-                self.continue_button,
-                self.continue_button.click,
-                go_on,
-                [self.result, *self.asked],
-                begin_anew,
-            ),
-            (self.again_button, reseeded.then, run, self.asked, begin_anew),
-        ):
+        for button in (self.quality_button, self.continue_button, self.again_button):
             button.click(None, js=SHOW_RESULT, **PRIVATE)
-            waiting = clicked(first, None, [self.status, *self.run_controls], **QUICK)
+        reseeded = self.again_button.click(None, None, self.knobs["seed"], js=NEW_SEED, **QUICK)
+        started = []
+        for event, first, start, inputs in (
+            (self.quality_button.click, begin, run, self.asked),
+            (self.continue_button.click, begin_anew, go_on, [self.result, *self.asked]),
+            (reseeded.then, begin_anew, run, self.asked),
+        ):
+            waiting = event(first, None, [self.status, *self.run_controls], **QUICK)
             started.append(waiting.then(start, inputs, outputs, **line))
         self.stop_button.click(stop, None, self.stop_button, **QUICK)
         self.cancel_button.click(

@@ -177,3 +177,24 @@ def test_results_of_this_visit_come_back(page):
     expect(page.locator("#style img")).to_have_attribute("src", re.compile("starry-swirl"))
     np.testing.assert_array_equal(pixels(page), painted)
     expect(tiles).to_have_count(2)
+
+
+def test_a_result_comes_back_with_what_it_was_painted_from(page):
+    """Whatever was chosen while it was painted."""
+    page.get_by_role("radio", name="Quality", exact=True).check()
+    page.locator("summary", has_text="and how long it runs").click()
+    page.get_by_role("spinbutton", name="Steps", exact=True).fill("5000")
+    page.get_by_role("spinbutton", name="Working size", exact=True).fill("128")
+    stylize(page)
+    expect(page.get_by_text(re.compile(r"Step [1-9]\d* of 5000"))).to_be_visible()
+    page.locator("#photo-examples").get_by_role("button").nth(1).click()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile("astronaut"))
+    page.get_by_role("button", name="Stop and keep").click()
+    expect(page.get_by_text("Stopped at step")).to_be_visible()
+    page.get_by_role("radio", name="Fast", exact=True).check()
+    stylize(page)
+    tiles = page.locator(".visit-tiles button")
+    expect(tiles).to_have_count(2)
+    tiles.last.click()
+    expect(page.locator("#photo img")).to_have_attribute("src", re.compile("pagoda"))
+    expect(page.get_by_role("radio", name="Quality", exact=True)).to_be_checked()

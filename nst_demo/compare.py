@@ -73,7 +73,7 @@ def of_methods(
     style: ImageSource, network: str | None = None, *, slow: Mapping[str, Any], **options: Any
 ) -> list[Entry]:
     """A style by the fast network, by a network trained for it alone, by optimisation, which is
-    close to the photo once, and bold once.
+    near the photo once, and bold once.
 
     network: name of the trained one, from whose painting the first starts; None for neither.
     slow: options of "gatys" beside those that all take.

@@ -106,7 +106,7 @@ def convolution(
     """`layer`, a 3x3 convolution, without its relu; its gradient is a convolution too.
 
     That is in `models.precision`. In bfloat16 it is off by half a percent, and L-BFGS gets as far
-    with it in 0.8 of the time (VGG19: 0.78); with features in bfloat16 too in 0.72 (0.58).
+    with it in 0.8 of the time (VGG19: 0.78); with features in bfloat16 too in 0.58 (0.52).
 
     Args:
         forward: the precision of the features.

@@ -52,7 +52,7 @@ ABOUT = {
     comparisons.STRENGTHS: "One style, from the photo itself to its full strength.",
     comparisons.METHODS: (
         "One style by the fast network, by a network trained for this style alone, where there is "
-        "one, and by Quality, close to the photo and bold (up to a minute each)."
+        "one, and by Quality, near the photo and bold (up to a minute each)."
     ),
 }
 SHOW_CLOSER = """() => setTimeout(() => document.querySelector('#closer')

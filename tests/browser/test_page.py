@@ -211,6 +211,19 @@ def test_the_brushwork_is_the_recipes(page):
     expect(steps).to_have_value("40")
 
 
+def test_on_a_phone_a_picture_that_is_painted_stays_in_sight(phone):
+    """As its line, its losses and its buttons come and go."""
+    stylize(phone)
+    expect(phone.get_by_text(PAINTED)).to_be_visible()
+    choose_quality(phone, steps=40, size=320)
+    fold(phone, "and how long it runs")
+    stylize(phone)
+    expect(phone.get_by_text("Finished at step 40 of 40")).to_be_visible()
+    expect(phone.locator("#losses")).to_be_visible()
+    phone.wait_for_timeout(1000)
+    expect(phone.locator("#compare")).to_be_in_viewport(ratio=0.9)
+
+
 def test_another_version_is_another_painting(page):
     """Of what starts from noise; with a seed that its link has, and a place among the visit's."""
     choose_quality(page, steps=4)

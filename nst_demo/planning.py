@@ -105,6 +105,11 @@ def worked_size(height: int, width: int, settings: Recipe) -> tuple[int, int]:
     return max(round(height * factor), least_height), max(round(width * factor), least_width)
 
 
+def _evaluated(height: int, width: int, settings: Recipe) -> tuple[int, int]:
+    """(h, w) with the margin: of small pictures a good part."""
+    return height + 2 * settings.margin, width + 2 * settings.margin
+
+
 def _affordable(
     height: int, width: int, settings: Recipe, structure: Structure, budget: float | None
 ) -> tuple[int, int, float | None, list[str]]:
@@ -112,23 +117,20 @@ def _affordable(
     if budget is None:
         return height, width, None, []
     memory = Memory(settings, structure)
-
-    def evaluated(rows: int, columns: int) -> tuple[int, int]:
-        return rows + 2 * settings.margin, columns + 2 * settings.margin
-
-    long, needed = max(height, width), memory.untiled(math.prod(evaluated(height, width)))
+    long = max(height, width)
+    needed = memory.untiled(math.prod(_evaluated(height, width, settings)))
     for side in (long, *range((long - 1) // CELL * CELL, 0, -CELL)):
         rows, columns = round(height * side / long), round(width * side / long)
         if min(rows, columns) < min(height, width, images.MIN_SIDE):
             break
-        whole = evaluated(rows, columns)
+        whole = _evaluated(rows, columns, settings)
         room = memory.tile_pixels(math.prod(whole), budget)
         cut = grid(*whole, structure.border, room)
         if cut and room >= min(math.prod(whole), smallest_tile(structure.border)):
             notes = [f"done at {side} px: {long} needs {needed / 1e9:.1f} GB"] * (side < long)
             notes += [f"tiled in {math.prod(cut)}"] * (cut != (1, 1))
             return rows, columns, room, notes
-    least = memory.untiled(math.prod(evaluated(images.MIN_SIDE, long)))
+    least = memory.untiled(math.prod(_evaluated(images.MIN_SIDE, long, settings)))
     raise StyleTransferError(
         f"{budget / 1e9:.2f} GB of memory are too little for any size; allow "
         f"{(least + 1e7) / 1e9:.2f} GB or more."
@@ -173,19 +175,19 @@ TILED_FACTOR = 1.8
 SETTING_UP = 2.0
 
 
-def _evaluated(settings: Recipe, scale: Scale) -> int:
-    """Pixels, with the margin: of small pictures a good part."""
-    return (scale.height + 2 * settings.margin) * (scale.width + 2 * settings.margin)
+def _pixels(settings: Recipe, scale: Scale) -> int:
+    """That are evaluated."""
+    return math.prod(_evaluated(scale.height, scale.width, settings))
 
 
 def _pace_key(settings: Recipe, scale: Scale) -> tuple[Any, ...]:
-    tiled = scale.tile_pixels is not None and _evaluated(settings, scale) > scale.tile_pixels
+    tiled = scale.tile_pixels is not None and _pixels(settings, scale) > scale.tile_pixels
     return "gatys", settings.backbone, settings.optimizer, tiled
 
 
 def evaluation_seconds(settings: Recipe, scale: Scale) -> float | None:
     """From earlier evaluations in this process, at this or another size."""
-    pixels = _evaluated(settings, scale)
+    pixels = _pixels(settings, scale)
     expected = models.pace.expected(_pace_key(settings, scale), pixels, FIXED_SECONDS)
     if expected is None and scale.tile_pixels is not None:
         whole = evaluation_seconds(settings, scale._replace(tile_pixels=None))
@@ -195,7 +197,7 @@ def evaluation_seconds(settings: Recipe, scale: Scale) -> float | None:
 
 def record(settings: Recipe, scale: Scale, seconds: float) -> None:
     """What an evaluation took, for `evaluation_seconds`."""
-    models.pace.record(_pace_key(settings, scale), _evaluated(settings, scale), seconds)
+    models.pace.record(_pace_key(settings, scale), _pixels(settings, scale), seconds)
 
 
 def expected_seconds(settings: Recipe, scales: Sequence[Scale]) -> float | None:
@@ -242,7 +244,7 @@ class Clock:
         work = [float(scale.until - iteration)]
         for before, after in pairwise(self.scales[self.index :]):
             there = evaluation_seconds(self.settings, after)
-            by_size = _evaluated(self.settings, after) / _evaluated(self.settings, scale)
+            by_size = _pixels(self.settings, after) / _pixels(self.settings, scale)
             ratio = there / here if there and here else by_size
             work.append(ratio * (after.until - before.until + SETTING_UP))
         return work

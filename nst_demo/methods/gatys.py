@@ -345,6 +345,15 @@ def _start(photo: np.ndarray, settings: Recipe, options: Options) -> np.ndarray:
     return np.clip(start, 0.0, 1.0).astype("float32")
 
 
+def _kept_detail(content: np.ndarray, settings: Recipe, options: Options) -> np.ndarray | None:
+    """The photo as far as `_start` has it, whose detail comes back at finer scales; not the noise."""
+    if settings.init in ("fast", "content"):
+        return content
+    if settings.init == "content+noise" and options.strength < 1:
+        return (1.0 - options.strength) * content
+    return None
+
+
 class _Run:
     """A run over all its scales: the best picture so far, and what is told of it."""
 
@@ -369,10 +378,8 @@ class _Run:
         self.clock = Clock(started, self.settings, self.scales, options.time_budget)
         self.iteration, self.parts, self.image = -1, dict[str, float](), init_image
         self.detail = init_image  # of the start, which coarser scales cannot have
-        if init_image is None and self.settings.init in ("fast", "content"):
-            self.detail = content
-        elif init_image is None and self.settings.init == "content+noise" and options.strength < 1:
-            self.detail = (1.0 - options.strength) * content
+        if init_image is None:
+            self.detail = _kept_detail(content, self.settings, options)
         self.shown: tuple[int, list[str]] | None = None  # iteration and notes of the last step
 
     def __iter__(self) -> Iterator[Step]:

@@ -55,6 +55,11 @@ class Request:
     stop_at: int | None = None
     method: str = "adain"
 
+    @property
+    def pictures(self) -> list[str | None]:
+        """Of the photo and of each style by place."""
+        return [self.photo, *self.styles]
+
 
 @dataclass(frozen=True)
 class Update:
@@ -386,8 +391,7 @@ def finished(
 
 def download_note(options: Mapping[str, Any]) -> str:
     """What is to be known before a network is loaded for the first time."""
-    recipe = recipes.named(options.get("recipe", recipes.DEFAULT.name))
-    backbone = options.get("backbone", recipe.backbone)
+    backbone = options.get("backbone", _recipe(options).backbone)
     if backbone not in controls.DOWNLOADS:
         return ""
     name, size = controls.BACKBONES[backbone], controls.DOWNLOADS[backbone]
@@ -396,8 +400,11 @@ def download_note(options: Mapping[str, Any]) -> str:
 
 def varies(options: Mapping[str, Any]) -> bool:
     """Whether Quality paints another picture with another seed: it starts from noise."""
-    own = recipes.named(options.get("recipe", recipes.DEFAULT.name))
-    return "noise" in options.get("init", own.init)
+    return "noise" in options.get("init", _recipe(options).init)
+
+
+def _recipe(options: Mapping[str, Any]) -> recipes.Recipe:
+    return recipes.named(options.get("recipe", recipes.DEFAULT.name))
 
 
 # ---- Words ---------------------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from nst_demo import recipes
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import METHODS
 from nst_demo.ui import chart, controls, files, painter, restore, runs
@@ -271,6 +270,7 @@ class Tab:
 
     def connect_recipe(self) -> None:
         recipe, backbone = self.knobs["recipe"], self.knobs["backbone"]
+        self._link_look(recipe)
 
         def show(recipe: str, backbone: str) -> dict[Any, Any]:
             updates = controls.fresh(recipe, backbone)
@@ -282,7 +282,6 @@ class Tab:
         changed = [self.knobs[name] for name in controls.fresh(recipe.value, controls.OWN)]
         # .input and not .change: opened settings change the recipe too, and bring their own values.
         # "always_last": of two choices in a moment the second one counts.
-        self._link_look(recipe)
         for chosen in (recipe, self.look):
             chosen.input(
                 show,
@@ -303,10 +302,10 @@ class Tab:
         one recipe with another one's steps. Before any event that asks the server: those of one
         choice wait for each other."""
         numbers = controls.NUMBERS
-        values = {
-            name: [name, *(getattr(recipes.named(name), number) for number in numbers)]
-            for name in controls.LOOKS
-        }
+        values = {}
+        for name in controls.LOOKS:
+            brought = controls.fresh(name, controls.OWN)
+            values[name] = [name, *(brought[number]["value"] for number in numbers)]
         script = f"(look) => ({json.dumps(values)})[look]"
         set_first = [recipe, *(self.knobs[number] for number in numbers)]
         self.look.input(None, self.look, set_first, js=script, **QUICK)
@@ -401,8 +400,8 @@ class Tab:
             kind = dict(zip(self.asked, given, strict=True))[self.kind]
             go_on = REFINE if controls.kinds()[kind].styles[1] != 0 else ""
             for update in runs.fast(request, stylize=stylize):
-                made_of = [request.photo, *request.styles]
-                yield self.show(update, made_of, go_on) | {self.painted: not update.failed}
+                shown = self.show(update, request.pictures, go_on)
+                yield shown | {self.painted: not update.failed}
 
         def follow(mode: str, painted: bool, *given: Any):
             if mode == FAST and painted:
@@ -461,8 +460,8 @@ class Tab:
             with stops.run(session) as stop, closing(quality(asked, stop)) as updates:
                 for update in updates:
                     state = "idle" if update.progress is None else "running"
-                    made_of = [asked.photo, *asked.styles]
-                    yield self.show(update, made_of, CONTINUE, varies) | self.run_state(state)
+                    shown = self.show(update, asked.pictures, CONTINUE, varies)
+                    yield shown | self.run_state(state)
 
         def run(request: gr.Request, *given: Any):
             yield from paint(self.request(True, given), str(request.session_hash))

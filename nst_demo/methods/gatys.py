@@ -346,7 +346,7 @@ def _start(photo: np.ndarray, settings: Recipe, options: Options) -> np.ndarray:
 
 
 def _kept_detail(content: np.ndarray, settings: Recipe, options: Options) -> np.ndarray | None:
-    """The photo as far as `_start` has it, whose detail comes back at finer scales; not the noise."""
+    """Of the start: the photo as far as `_start` has it, without the noise."""
     if settings.init in ("fast", "content"):
         return content
     if settings.init == "content+noise" and options.strength < 1:

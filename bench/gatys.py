@@ -24,8 +24,15 @@ import numpy as np
 
 import nst_demo
 from bench import usual
-from bench.measure import medians, random_picture, report, report_ratios, vgg19_forward
-from nst_demo import backbones, images, optimizers, recipes, weights
+from bench.measure import (
+    load_vgg19,
+    medians,
+    random_picture,
+    report,
+    report_ratios,
+    vgg19_forward,
+)
+from nst_demo import images, optimizers, recipes
 from nst_demo.methods import gatys
 from nst_demo.objective import Objective
 
@@ -44,9 +51,7 @@ def evaluation(backbone: str, photo: np.ndarray, style: np.ndarray) -> Callable[
 
 
 def evaluations(rounds: int) -> None:
-    if weights.local_file("vgg19") is None:
-        load = backbones.load
-        backbones.load = lambda name: backbones.build(name) if name == "vgg19" else load(name)
+    load_vgg19()
     tasks = {YARDSTICK: vgg19_forward(512)}
     for backbone, size in (("lite", 320), ("lite", 512), ("vgg19", 512)):
         what = f"{backbone}, {size}x{size}"

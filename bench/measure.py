@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from nst_demo import memory
+from nst_demo import backbones, memory, weights
 
 FOLDER = Path(__file__).parent
 
@@ -41,6 +41,19 @@ def vgg19_forward(size: int) -> Callable[[], Any]:
     forward = tf.function(cut, input_signature=[tf.TensorSpec([1, None, None, 3])])
     image = tf.constant(random_picture(size)[None])
     return lambda: forward(image).numpy()
+
+
+def load_vgg19() -> None:
+    """Lets VGG19 have random weights where there is no file of it."""
+    if weights.local_file("vgg19") is None:
+        load = backbones.load
+        backbones.load = lambda name: backbones.build(name) if name == "vgg19" else load(name)
+
+
+def peak_megabytes(pid: int) -> float:
+    """The most resident memory the process has had (Linux)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def random_picture(size: int, seed: int = 0) -> np.ndarray:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from gradio_client import Client, handle_file
 
-from bench.measure import random_picture, report
+from bench.measure import peak_megabytes, random_picture, report
 from nst_demo.images import save_image
 
 ROOT = Path(__file__).parents[1]
@@ -44,12 +44,6 @@ def running_app() -> Iterator[tuple[int, str]]:
     finally:
         server.terminate()
         server.wait()
-
-
-def peak_megabytes(pid: int) -> float:
-    """The most resident memory the process has had (Linux)."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def wait_for(url: str, started: float) -> float:

@@ -128,8 +128,11 @@ def _steps(
     values: Any,
     init_image: ImageSource | None,
 ) -> Iterator[Step]:
-    start = _start(job, values, init_image)
-    for step in iterate_method(job.photo, job.styles, values, start, masks=job.guides()):
+    # The start is the method's alone: it need not outlive its use.
+    steps = iterate_method(
+        job.photo, job.styles, values, _start(job, values, init_image), masks=job.guides()
+    )
+    for step in steps:
         yield job.finished_step(step)
 
 

@@ -27,9 +27,10 @@ def own_layers(
 ) -> dict[str, Any]:
     """By name: those layers of a network, a chain, that have a gradient of our own here.
 
-    Without oneDNN TensorFlow's gradients of convolutions and poolings are slow, and first write the
-    nine neighbours of every position side by side: at 1024 px a third of the memory of an
-    evaluation. And those of convolutions can be in bfloat16, and of relus soft.
+    On a CPU TensorFlow's gradients need much memory, and without oneDNN much time: those of
+    convolutions first write the nine neighbours of every position side by side there, and those of
+    poolings keep what they were given. And gradients of convolutions can be in bfloat16, and of
+    relus soft.
 
     Args:
         kept: the layers whose features are looked at.
@@ -38,10 +39,10 @@ def own_layers(
     """
     import tensorflow as tf
 
-    slow = models.device().kind == "CPU" and not models.onednn()
-    if not (slow or softness or models.precision() == "bfloat16"):
+    on_cpu = models.device().kind == "CPU"
+    if not (on_cpu or softness or models.precision() == "bfloat16"):
         return {}
-    pool = _pooled if slow else _pooled_by_tensorflow
+    pool = _pooled if on_cpu and precision == "float32" else _pooled_by_tensorflow
     widths = soft_widths(network, softness) if softness else {}
     own: dict[str, Any] = {}
     chain: list[Any] = [*network.layers, None]
@@ -65,11 +66,16 @@ def _chained(first: Callable[[Any], Any], second: Callable[[Any], Any]) -> Calla
     return lambda x: second(first(x))
 
 
-def soft_widths(network: keras.Model, softness: float) -> dict[str, np.ndarray]:
-    """By name of a convolution: `softness` in what its relu is given, channel by channel.
+def is_soft(layer: str, softness: float) -> bool:
+    """Whether the slope of a layer's relu is soft.
 
-    Not of block 1, of the largest features: there it takes time and saves next to no evaluations.
+    Not in block 1, of the largest features: there it takes time and saves next to no evaluations.
     """
+    return softness > 0 and not layer.startswith("block1")
+
+
+def soft_widths(network: keras.Model, softness: float) -> dict[str, np.ndarray]:
+    """By name of a convolution: `softness` in what its relu is given, channel by channel."""
     import tensorflow as tf
 
     x: Any = cloudy(CALIBRATION_SIDE)[None]
@@ -77,7 +83,7 @@ def soft_widths(network: keras.Model, softness: float) -> dict[str, np.ndarray]:
     for layer in network.layers[1:]:
         if isinstance(layer, keras.layers.Conv2D):
             x = convolution(layer, "float32")(x)
-            if not layer.name.startswith("block1"):
+            if is_soft(layer.name, softness):
                 size = tf.sqrt(tf.reduce_mean(tf.square(x), (0, 1, 2))).numpy()
                 widths[layer.name] = np.maximum(softness * size, np.float32(1e-6))
             x = tf.nn.relu(x)
@@ -167,47 +173,42 @@ def soft_relu(width: np.ndarray) -> Callable[[Any], Any]:
 
 
 def _pooled_by_tensorflow(x):
-    """As `_pooled`; in the precision of x, while a layer of Keras computes in its own."""
+    """The largest of each 2x2: (1, h, w, C) -> (1, h // 2, w // 2, C).
+
+    In the precision of x, while a layer of Keras computes in its own.
+    """
     import tensorflow as tf
 
     return tf.nn.max_pool2d(x, 2, 2, "VALID")
 
 
 def _pooled(x):
-    """The largest of each 2x2: (1, h, w, C) -> (1, h // 2, w // 2, C). Of equals the first counts.
+    """As `_pooled_by_tensorflow`, but equals share the gradient.
 
-    In slices that lie together in memory: rows by rows, then neighbours in a row.
+    Where the largest are is kept for it, not x: a quarter of the memory.
     """
     import tensorflow as tf
 
-    height, width, channels = tf.shape(x)[1], tf.shape(x)[2], x.shape[-1]
-    half_height, half_width = height // 2, width // 2
-    odd = [[0, 0], [0, height % 2], [0, width % 2], [0, 0]]
+    height, width, channels = tf.shape(x)[1] // 2, tf.shape(x)[2] // 2, x.shape[-1]
 
     @tf.custom_gradient
     def pool(x):
-        rows = tf.reshape(
-            x[:, : 2 * half_height, : 2 * half_width],
-            [half_height, 2, 2 * half_width * channels],
-        )
-        upper, lower = rows[:, 0], rows[:, 1]
-        is_upper = upper >= lower
-        pairs = tf.reshape(tf.maximum(upper, lower), [-1, 2 * channels])
-        left, right = pairs[:, :channels], pairs[:, channels:]
-        is_left = left >= right
-        shape = [1, half_height, half_width, channels]
+        even = x[:, : 2 * height, : 2 * width]
+        largest = _pooled_by_tensorflow(x)
+        by_windows = tf.reshape(even, [height, 2, width, 2, channels])
+        is_largest = by_windows == largest[0][:, None, :, None]
 
         def gradient(upstream):
-            upstream = tf.reshape(upstream, [-1, channels])
-            nothing = tf.zeros_like(upstream)
-            parts = tf.where(is_left, upstream, nothing), tf.where(is_left, nothing, upstream)
-            by_pairs = tf.reshape(tf.concat(parts, 1), tf.shape(upper))
-            nothing = tf.zeros_like(by_pairs)
-            parts = tf.where(is_upper, by_pairs, nothing), tf.where(is_upper, nothing, by_pairs)
-            by_rows = tf.reshape(tf.stack(parts, 1), [1, 2 * half_height, 2 * half_width, channels])
-            return tf.pad(by_rows, odd)
+            with tf.control_dependencies([upstream]):  # or it is computed as soon as it can be
+                marks = tf.cast(tf.identity(is_largest), "uint8")
+            equals = marks[:, 0] + marks[:, 1]
+            equals = tf.cast(equals[:, :, 0] + equals[:, :, 1], upstream.dtype)
+            each = (upstream[0] / equals)[:, None, :, None]
+            given = tf.reshape(tf.cast(marks, upstream.dtype) * each, tf.shape(even))
+            odd = tf.shape(x) - tf.shape(even)
+            return tf.pad(given, tf.stack([tf.zeros_like(odd), odd], 1))
 
-        return tf.reshape(tf.maximum(left, right), shape), gradient
+        return largest, gradient
 
     return pool(x)
 
@@ -233,9 +234,9 @@ def totals(features, weights=None):
     return total[0], tf.matmul(weighted, flat, transpose_a=True)
 
 
-def tap_sums(features, crop, weights=None):
+def tap_sums(features, crop, weights=None, *, soft: bool = False):
     """(features, the style's sums of what `crop` leaves), where the features go on to the next
-    layer. As `losses.layer_sums`.
+    layer. As `losses.layer_sums`. `soft`: whether they come from a soft relu.
 
     The sums' part of the features' gradient is written out, as one product. And it is computed only
     when the rest of that gradient is there: left to itself TensorFlow does it first, and holds all
@@ -247,9 +248,12 @@ def tap_sums(features, crop, weights=None):
 
     @tf.custom_gradient
     def tap(features):
+        # A hard relu keeps its features anyway; a soft one only what it was given, in half of it.
+        kept = tf.cast(features, "bfloat16") if soft else features
+
         def gradient(by_features, by_total, by_gram):
             with tf.control_dependencies([by_features]):
-                features_then = tf.identity(features)
+                features_then = tf.cast(tf.identity(kept), by_features.dtype)
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(features_then)
                 counted = crop(features_then)
@@ -259,7 +263,10 @@ def tap_sums(features, crop, weights=None):
             slope = tf.nn.bias_add(slope, tf.cast(by_total, counted.dtype))
             if weights is not None:
                 slope *= tf.cast(weights, slope.dtype)
-            return by_features + tape.gradient(counted, features_then, output_gradients=slope)
+            if counted is not features_then:
+                slope = tape.gradient(counted, features_then, output_gradients=slope)
+            # Only `add_n` is done by the convolution itself: no pass, and no array of its own.
+            return tf.add_n([slope, by_features])
 
         return (tf.identity(features), *totals(crop(features), weights)), gradient
 

@@ -118,9 +118,9 @@ class _Features:
             if layer in photo:
                 content[layer] = self._content_sums(self._read(crop(x), layer), photo[layer])
             if layer in self.structure.style_layers:
-                style[layer] = []
+                style[layer], soft = [], gradients.is_soft(layer, self.structure.softness)
                 for weights in self._region_weights(guides, layer, crop):
-                    x, sums = gradients.tap_sums(x, crop, weights)
+                    x, sums = gradients.tap_sums(x, crop, weights, soft=soft)
                     style[layer].append(self._style_sums(sums, layer))
         by_layer = [style[layer] for layer in self.structure.style_layers]
         return Statistics(
@@ -518,6 +518,7 @@ class Objective:
             with models.on_device():
                 parts, slope = self.compiled.evaluate(x[None], self.contents, self.guides, targets)
                 parts, gradient = parts.numpy(), slope.numpy()[0]
+        del x
         self.parts = parts / emphasised
         return float(parts.sum()), _folded(gradient, self.margin)
 

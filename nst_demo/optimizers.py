@@ -24,8 +24,8 @@ COMMON = 0.1  # of a band's mean in each of its coefficients' sums: one alone ma
 LARGEST_SCALE = 1e3  # by how much a coefficient's curvature may differ from that of the last step
 # Least and most steps that L-BFGS remembers, by its scaling. In wavelets ten lead no lower than
 # five, and reading them takes time.
-PAIRS = {"secant": (4, 10), "wavelets": (4, 5)}
-PAIR_BYTES = 105e6  # that they may take: ten of 661 x 661 px, four of 1024 x 1024
+PAIRS = {"secant": (4, 10), "wavelets": (2, 5)}
+PAIR_BYTES = 75e6  # that they may take: ten of 559 x 559 px, two of 1024 x 1024
 
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
 

@@ -21,15 +21,15 @@ MAX_SIZE = 4096  # px
 
 # ---- Memory --------------------------------------------------------------------------------------
 
-# Measured on a CPU with TensorFlow 2.21: peaks of processes at 384 ... 1448 px on lite, and on
-# VGG19, whole and tiled. They are met within 6 %; of lite above 1024 px it says 13 % too much, with
-# features in bfloat16 22 %.
-PROGRAM_BYTES = 0.76e9  # Python, TensorFlow, and the code that it compiles
-FEATURES_FACTOR = 1.3  # the peak of an evaluation by the size of all features,
-PICTURE_FACTOR = 4.0  # and by that of the picture
-WEIGHT_COPIES = 3
-# Pictures kept by the optimiser and around it; L-BFGS' memory comes on top.
-BUFFERS = {"lbfgs": 30, "adam": 27, "sgd": 24}
+# Measured with `bench.memory` on a CPU (TensorFlow 2.21), 384 ... 1448 px: the default recipe on
+# lite and VGG19 takes between 0.92 and 1.01 of what is said here, published ones 0.87 ... 0.96, and
+# all without oneDNN 0.87 ... 1.10.
+PROGRAM_BYTES = 0.74e9  # Python, TensorFlow, and the code that it compiles
+WEIGHT_COPIES = 2
+FEATURE_BYTES = {"float32": 4.8, "bfloat16": 4.4}  # of an evaluation, for each of all features
+NEIGHBOURS_BYTES = 350  # for each pixel, that convolutions take without oneDNN
+EVALUATED = 4  # copies of the picture in an evaluation,
+BUFFERS = 10  # and around it; L-BFGS' memory comes on top
 FREE_SHARE = 0.8  # of what is free that a run may take unless told otherwise
 
 
@@ -44,8 +44,10 @@ class Memory:
         """Of a window that is evaluated."""
         network = backbones.architecture(self.structure.backbone)
         features = network.floats_per_pixel(self.structure.layers)
-        each = 2 if self.structure.precision == "bfloat16" else 4
-        return FEATURES_FACTOR * each * features + PICTURE_FACTOR * 4 * 3
+        needed = FEATURE_BYTES[self.structure.precision] * features + 4 * 3 * EVALUATED
+        if models.device().kind == "CPU" and not models.onednn():
+            needed += NEIGHBOURS_BYTES
+        return needed
 
     def whole(self, pixels: float) -> float:
         """Of what has the picture's full size whether or not it is tiled."""
@@ -55,7 +57,7 @@ class Memory:
         )
         buffers = 4
         if models.device().kind == "CPU":  # else the optimiser works in another memory
-            buffers = BUFFERS[self.settings.optimizer]
+            buffers = BUFFERS
             if self.settings.optimizer == "lbfgs":
                 buffers += 2 * optimizers.pairs(round(3 * pixels), self.settings.scaling)
         return PROGRAM_BYTES + WEIGHT_COPIES * self.weights() + 4 * pixels * (3 * buffers + kept)
@@ -66,7 +68,9 @@ class Memory:
         widths = [3, *(network.width(layer) for layer in network.layers)]
         return 4 * 9 * sum(a * b for a, b in pairwise(widths))
 
-    def untiled(self, pixels: float) -> float:
+    def untiled(self, height: int, width: int) -> float:
+        """Of a picture of this size, in one piece."""
+        pixels = math.prod(_evaluated(height, width, self.settings))
         return self.whole(pixels) + pixels * self.per_pixel()
 
     def tile_pixels(self, pixels: float, budget: float) -> float:
@@ -118,7 +122,7 @@ def _affordable(
         return height, width, None, []
     memory = Memory(settings, structure)
     long = max(height, width)
-    needed = memory.untiled(math.prod(_evaluated(height, width, settings)))
+    needed = memory.untiled(height, width)
     for side in (long, *range((long - 1) // CELL * CELL, 0, -CELL)):
         rows, columns = round(height * side / long), round(width * side / long)
         if min(rows, columns) < min(height, width, images.MIN_SIDE):
@@ -130,7 +134,7 @@ def _affordable(
             notes = [f"done at {side} px: {long} needs {needed / 1e9:.1f} GB"] * (side < long)
             notes += [f"tiled in {math.prod(cut)}"] * (cut != (1, 1))
             return rows, columns, room, notes
-    least = memory.untiled(math.prod(_evaluated(images.MIN_SIDE, long, settings)))
+    least = memory.untiled(images.MIN_SIDE, long)
     raise StyleTransferError(
         f"{budget / 1e9:.2f} GB of memory are too little for any size; allow "
         f"{(least + 1e7) / 1e9:.2f} GB or more."

@@ -1,6 +1,7 @@
 """Image optimisation: its loss and gradient against NumPy, its steps, and what it refuses."""
 
 import re
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -777,9 +778,9 @@ def test_a_style_is_fitted_to_the_photo_and_scaled(picture, fit, scale, expected
 
 
 def test_lite_in_vggs_place_has_features_of_its_size():
-    assert gatys._structure(Options(recipe="keras", backbone="lite").settings)[0].gain > 1
-    assert gatys._structure(Options(recipe="keras").settings)[0].gain == 1
-    assert gatys._structure(Options(backbone="lite").settings)[0].gain == 1
+    assert gatys.structure_of(Options(recipe="keras", backbone="lite").settings)[0].gain > 1
+    assert gatys.structure_of(Options(recipe="keras").settings)[0].gain == 1
+    assert gatys.structure_of(Options(backbone="lite").settings)[0].gain == 1
 
 
 # ---- memory --------------------------------------------------------------------------------------
@@ -788,7 +789,7 @@ def test_lite_in_vggs_place_has_features_of_its_size():
 def gigabytes(options, pixels: float, window: float) -> float:
     """What a picture of `pixels` takes in windows of `window` pixels."""
     settings = options.settings
-    memory = planning.Memory(settings, gatys._structure(settings)[0])
+    memory = planning.Memory(settings, gatys.structure_of(settings)[0])
     return (memory.whole(pixels) + window * memory.per_pixel()) / 1e9
 
 
@@ -814,9 +815,8 @@ def test_where_tiles_do_not_help_it_is_done_smaller_and_said(options, picture, s
     height, width = shown[-1].scale
     assert 100 <= height <= 130
     assert painted.shape == large.shape
-    needed = planning.Memory(options().settings, gatys._structure(options().settings)[0]).untiled(
-        240 * 320
-    )
+    settings = options().settings
+    needed = planning.Memory(settings, gatys.structure_of(settings)[0]).untiled(240, 320)
     assert shown[-1].note == f"done at {width} px: 320 needs {needed / 1e9:.1f} GB"
 
 
@@ -855,6 +855,25 @@ def test_what_is_free_is_the_budget(options, picture, style, monkeypatch):
         next(gatys.iterate(picture(240, 320), [style], options()))
     monkeypatch.setattr(models, "free_memory", lambda: None)
     assert next(gatys.iterate(picture(240, 320), [style], options())).note is None
+
+
+def test_without_onednn_more_is_planned_for(options, monkeypatch):
+    memory = planning.Memory(options().settings, gatys.structure_of(options().settings)[0])
+    needed = []
+    for onednn in (True, False):
+        monkeypatch.setattr(models, "onednn", lambda onednn=onednn: onednn)
+        needed.append(memory.untiled(240, 320))
+    assert needed[1] > 1.02 * needed[0]
+
+
+def test_the_picture_to_start_from_is_let_go_when_its_use_is_over(options, picture, style):
+    start = picture(48, 64, seed=5)
+    kept = weakref.ref(start)
+    run = gatys.iterate(picture(48, 64), [style], options(iterations=9), start)
+    del start
+    next(run)
+    next(run)
+    assert kept() is None
 
 
 # ---- masks ---------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from nst_demo import backbones, gradients, models
 
 
 @pytest.mark.parametrize("backbone", ["lite", "tiny"])
-def test_the_written_gradient_is_that_of_the_layers(backbone, tiny_backbone, picture, monkeypatch):
+def test_the_written_gradient_is_that_of_the_layers(backbone, tiny_backbone, picture):
     """Unpadded, as lite's first convolution, and padded."""
     import tensorflow as tf
 
@@ -17,22 +17,64 @@ def test_the_written_gradient_is_that_of_the_layers(backbone, tiny_backbone, pic
     image = tf.constant(picture(40, 56)[None])
     upstream = np.random.default_rng(0).standard_normal((1, 10, 14, part.output.shape[-1]))
     upstream = tf.constant(upstream, "float32")
+    own = gradients.own_layers(network, kept, "float32", 0.0)
+    assert {"block1_conv1", "block1_pool", "block2_pool", "block3_conv1"} <= own.keys()
 
-    def found(onednn: bool):
-        monkeypatch.setattr(models, "onednn", lambda: onednn)
+    def found(layers):
         with tf.GradientTape() as tape:
             tape.watch(image)
-            own, features = gradients.own_layers(network, kept, "float32", 0.0), image
-            assert bool(own) == (not onednn)
-            for layer in part.layers[1:]:
-                features = own.get(layer.name, layer)(features)
+            features = image
+            for layer in layers:
+                features = layer(features)
         return features.numpy(), tape.gradient(features, image, upstream).numpy()
 
-    features, gradient = found(onednn=False)
-    expected_features, expected = found(onednn=True)
+    features, gradient = found([own.get(layer.name, layer) for layer in part.layers[1:]])
+    expected_features, expected = found(part.layers[1:])
     np.testing.assert_allclose(features, expected_features, rtol=1e-4, atol=1e-4)
     assert np.abs(gradient).max() > 0
     np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+
+
+def test_equals_share_a_pooling_s_gradient_and_odd_edges_get_none():
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (1, 7, 9, 3)).astype("float32")  # many equals
+    upstream = rng.standard_normal((1, 3, 4, 3)).astype("float32")
+    given = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        pooled = gradients._pooled(given)
+    windows = x[:, :6, :8].reshape(3, 2, 4, 2, 3)
+    largest = windows.max((1, 3), keepdims=True)
+    np.testing.assert_array_equal(pooled.numpy()[0], largest[:, 0, :, 0])
+    shares = (windows == largest) / (windows == largest).sum((1, 3), keepdims=True)
+    assert (shares == 1).any()
+    assert (shares == 0.5).any()
+    expected = np.zeros_like(x)
+    expected[:, :6, :8] = (shares * upstream[0][:, None, :, None]).reshape(1, 6, 8, 3)
+    np.testing.assert_allclose(tape.gradient(pooled, given, upstream), expected, rtol=1e-6)
+
+
+def test_sums_of_soft_features_have_their_gradient_but_for_rounding():
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    features = tf.constant(rng.random((1, 6, 5, 4)), "float32")
+    upstream = tf.constant(rng.standard_normal((1, 6, 5, 4)), "float32")
+
+    def found(soft: bool):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            same, sums = gradients.tap_sums(features, lambda x: x[:, 1:], soft=soft)
+            total = tf.reduce_sum(upstream * same) + tf.reduce_sum(tf.square(sums.gram))
+        return same, sums, tape.gradient(total, features).numpy()
+
+    (same, sums, gradient), (_, exact, expected) = found(True), found(False)
+    np.testing.assert_array_equal(same, features)
+    np.testing.assert_array_equal(sums.gram, exact.gram)
+    off = np.abs(gradient - expected).max() / np.abs(expected).max()
+    assert 0 < off < 2**-8
 
 
 def test_a_soft_slope_rises_from_0_to_1_around_0(tiny_backbone, picture):

@@ -354,7 +354,7 @@ def test_quality_mode_is_traced_once_for_all_sizes_and_weights(picture, tiny_bac
             backbone=tiny_backbone, iterations=1, style_weight=height, init="content"
         )
         gatys.stylize(picture(height, width), [picture(40, 40)] * (1 + height % 2), options)
-    structure, _ = gatys._structure(options.settings)
+    structure, _ = gatys.structure_of(options.settings)
     compiled = objective.compiled(structure)
     for function in (compiled.content_features, compiled.style_sums, compiled.evaluate):
         assert function.experimental_get_tracing_count() == 1

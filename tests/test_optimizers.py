@@ -290,3 +290,9 @@ def test_sgd_ends_where_the_loss_is_not_finite(loss):
         optimizers.sgd(lambda x: (next(values), np.ones_like(x)), np.ones(2), learning_rate=1.0), 9
     )
     assert len(evaluations) == 2
+
+
+def test_fewer_steps_are_remembered_of_a_large_picture():
+    sides = (512, 900, 1024, 2048)
+    assert [optimizers.pairs(3 * s**2, "wavelets") for s in sides] == [5, 3, 2, 2]
+    assert [optimizers.pairs(3 * s**2, "secant") for s in sides] == [10, 4, 4, 4]

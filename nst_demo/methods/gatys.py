@@ -217,7 +217,8 @@ def _layers_on(backbone: str, layers: recipes.Layers) -> dict[str, float]:
     return found
 
 
-def _structure(settings: Recipe, regions: int = 0) -> tuple[Structure, Weights]:
+def structure_of(settings: Recipe, regions: int = 0) -> tuple[Structure, Weights]:
+    """What is compiled for a run, and its weights, with so many guidance channels."""
     published_on = recipes.named(settings.name).backbone
     content = _layers_on(settings.backbone, settings.content_layers)
     style = _layers_on(settings.backbone, settings.style_layers)
@@ -280,7 +281,7 @@ def objective(
     styles of any size; masks (any size) one for each style; tile_pixels as in `Objective`.
     """
     settings = options.settings
-    structure, weights = _structure(settings, 0 if masks is None else len(styles))
+    structure, weights = structure_of(settings, 0 if masks is None else len(styles))
     size = content.shape[0], content.shape[1]
     return Objective(
         structure,
@@ -328,7 +329,7 @@ def _checked_masks(
 
 def _scales(height: int, width: int, options: Options) -> tuple[list[Scale], list[str]]:
     settings = options.settings
-    structure, _ = _structure(settings)
+    structure, _ = structure_of(settings)
     return planning.scales(height, width, settings, structure, options.max_memory)
 
 
@@ -406,6 +407,8 @@ class _Run:
             coarse = images.resize(self.detail, *image.shape[:2])
             lost = images.resize(self.detail, height, width) - images.resize(coarse, height, width)
             start = np.clip(start + lost, 0.0, 1.0)
+        if index == len(self.scales) - 1:
+            self.detail = None
         evaluate = objective(photo, self.styles, self.options, self.masks, scale.tile_pixels)
         return Search(evaluate, start, self.settings, self.iteration + 1, self.notes)
 
@@ -489,7 +492,9 @@ def iterate(
         masks: (H, W) in [0, 1] for each style: where it is painted. Elsewhere only the content
             part of the loss counts.
     """
-    yield from _Run(content, styles, options, init_image, masks)
+    run = _Run(content, styles, options, init_image, masks)
+    del init_image  # of full size, and needed only at the start
+    yield from run
 
 
 def stylize(

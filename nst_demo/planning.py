@@ -141,6 +141,15 @@ def _affordable(
     )
 
 
+def _wished_scales(settings: Recipe, long: int) -> Sequence[tuple[float, float]]:
+    """(fraction, share of the iterations) pairs of a picture with this long side."""
+    first = settings.grows_from
+    if first is None or first >= long:
+        return settings.scales
+    steps = math.ceil(math.log2(long / first))
+    return [((first / long) ** (1 - step / steps), 1 / (steps + 1)) for step in range(steps + 1)]
+
+
 def scales(
     height: int, width: int, settings: Recipe, structure: Structure, max_memory: float | None
 ) -> tuple[list[Scale], list[str]]:
@@ -152,11 +161,12 @@ def scales(
     height, width, tile_pixels, notes = _affordable(
         *worked, settings, structure, _budget(max_memory)
     )
+    wished = _wished_scales(settings, max(height, width))
     kept = [
         (fraction, share)
-        for fraction, share in settings.scales[:-1]
+        for fraction, share in wished[:-1]
         if fraction * min(height, width) >= settings.coarsest
-    ] + [settings.scales[-1]]
+    ] + [wished[-1]]
     shares = np.array([share for _, share in kept]) / sum(share for _, share in kept)
     ends = [round(settings.iterations * done) for done in accumulate(map(float, shares))]
     found, before = [], 0

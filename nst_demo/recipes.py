@@ -62,7 +62,9 @@ class Recipe:
         clip: whether the picture is clipped to [0, 1] after each step.
         iterations: evaluations of the loss and its gradient.
         save_every: iterations between pictures that are kept; None for the last one only.
-        scales: coarse to fine: (fraction of `size`, share of `iterations`) pairs.
+        scales: coarse to fine: (fraction of the size worked at, share of `iterations`) pairs.
+        grows_from: px of the long side at the first scale; the others, which stand in place of
+            `scales`, are each at most twice as large as the one before, with equal shares.
         coarsest: px of the short side; coarser scales are left out.
     """
 
@@ -100,6 +102,7 @@ class Recipe:
     iterations: int = 500
     save_every: int | None = None
     scales: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
+    grows_from: int | None = None
     coarsest: int = 64
 
 
@@ -139,7 +142,8 @@ DEFAULT = Recipe(
 
 # A start that nothing is drawn in yet, at a size at which the network sees most of the picture: the
 # style's large forms then come first, and its strokes are drawn into them as the picture grows.
-# From the fast mode's result they come out small, whatever the weights and scales.
+# From the fast mode's result they come out small, whatever the weights and scales. That size is the
+# same for all pictures: so forms are as large in a large one.
 BOLD = replace(
     DEFAULT,
     name="bold",
@@ -148,7 +152,8 @@ BOLD = replace(
     init="content+noise",
     init_noise=0.25,
     iterations=100,
-    scales=((0.17, 0.25), (0.35, 0.25), (0.65, 0.25), (1.0, 0.25)),
+    scales=((1.0, 1.0),),
+    grows_from=112,
     coarsest=48,
 )
 

@@ -1,5 +1,6 @@
 """Image optimisation: its loss and gradient against NumPy, its steps, and what it refuses."""
 
+import itertools
 import re
 import weakref
 from collections.abc import Callable
@@ -703,14 +704,28 @@ def test_bold_at_strength_0_is_the_photo(tiny_backbone, picture, style):
 
 
 def test_a_bold_run_goes_on_from_a_picture_at_its_full_size(tiny_backbone, picture, style):
-    """At a sixth of it, Stop would leave less than there was."""
+    """At a quarter of it, Stop would leave less than there was."""
     photo = picture(400, 500)
     chosen = Options("bold", backbone=tiny_backbone, iterations=8, init="content")
     steps = list(gatys.iterate(photo, [style], chosen, picture(400, 500, seed=3)))
     assert {step.scale for step in steps} == {(400, 500)}
     assert steps[-1].iteration == 8
     anew = gatys.iterate(photo, [style], Options("bold", backbone=tiny_backbone, iterations=8))
-    assert next(anew).scale == (68, 85)
+    assert next(anew).scale == (90, 112)
+
+
+@pytest.mark.parametrize(("long", "count"), [(60, 1), (112, 1), (224, 2), (500, 4), (1536, 5)])
+def test_bold_grows_from_the_same_size_by_at_most_double(long, count):
+    settings = Options("bold", size=2048).settings
+    structure, _ = gatys.structure_of(settings)
+    scales, _ = planning.scales(long, 3 * long // 4, settings, structure, 64.0)
+    assert len(scales) == count
+    assert (scales[0].height, scales[-1].height) == (min(long, 112), long)
+    for small, large in itertools.pairwise(scales):
+        assert 1 < large.height / small.height < 2.01
+        assert large.width == pytest.approx(0.75 * large.height, abs=1)
+    ends = [scale.until for scale in scales]
+    assert ends == [round(settings.iterations * (i + 1) / count) for i in range(count)]
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 3])

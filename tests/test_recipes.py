@@ -365,9 +365,10 @@ def test_bold_is_the_default_from_noise_at_a_small_size_with_less_of_the_photo()
     changed = {f.name for f in fields(bold) if getattr(bold, f.name) != getattr(own, f.name)}
     assert changed == {
         *("name", "description", "content_weight", "init", "init_noise", "iterations"),
-        *("scales", "coarsest"),
+        *("scales", "grows_from", "coarsest"),
     }
     assert bold.content_weight < own.content_weight
     # At the first size the deepest features see most of the picture: only so forms come out large.
     seen = backbones.architecture("lite").reach(["block5_conv1"])
-    assert 2 * seen >= 0.7 * bold.scales[0][0] * bold.size
+    assert bold.grows_from is not None
+    assert 2 * seen >= 0.7 * bold.grows_from

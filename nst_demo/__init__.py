@@ -36,7 +36,7 @@ __all__ = [
     "stylize",
     "warm_up",
 ]
-__version__ = "0.10.0"
+__version__ = "0.11.0"
 
 StyleSource = ImageSource | Sequence[ImageSource]
 Masks = MaskSource | Sequence[MaskSource]

@@ -321,8 +321,9 @@ def fit(run: loop.RunOptions, width: int = 4, bad=(), model: keras.Model | None 
 
     def export() -> None:
         exported.append([np.array(numpy(w)) for w in model.trainable_variables])
+        (run.folder / "output").touch()
 
-    loop.train(model, numbers, run, export)
+    loop.train(model, numbers, run, export, run.folder / "output")
     return model, asked, exported
 
 
@@ -421,6 +422,17 @@ def test_a_finished_run_does_nothing_more(tmp_path, capsys):
     assert (tmp_path / "checkpoint.npz").read_bytes() == before
 
 
+def test_an_output_that_is_gone_is_made_anew_from_a_finished_run(tmp_path):
+    _, _, exported = fit(options(tmp_path, steps=5))
+    (tmp_path / "output").unlink()
+    model, asked, again = fit(options(tmp_path, steps=5))
+    assert asked == []
+    (weights,) = again  # the averaged ones, and the run's own are in the model after it
+    for found, expected, own in zip(weights, exported[-1], model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(found, expected)
+        assert not np.array_equal(numpy(own), expected)
+
+
 def test_the_rate_falls_to_a_fiftieth_at_the_last_step(tmp_path):
     model, _, _ = fit(options(tmp_path, steps=40))
     assert float(model.optimizer.learning_rate) == pytest.approx(0.1 / 50)
@@ -436,6 +448,7 @@ def test_by_time_an_optimizers_own_schedule_is_left_alone(tmp_path, monkeypatch)
         Numbers,
         options(tmp_path, steps=None, minutes=0.5),
         lambda: None,
+        tmp_path / "output",
         optimizer=keras.optimizers.Adam(rate),
     )
     steps = int(model.optimizer.iterations)
@@ -543,7 +556,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path, monkeypatch, failin
         fit(options(tmp_path, steps=10))
     monkeypatch.undo()
     assert (tmp_path / "checkpoint.npz").read_bytes() == before
-    assert [f.name for f in tmp_path.iterdir()] == ["checkpoint.npz"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["checkpoint.npz", "output"]
     assert fit(options(tmp_path, steps=10))[1] == [(5, 10)]
 
 

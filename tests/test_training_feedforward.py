@@ -395,34 +395,77 @@ def test_bfloat16_trains_the_same_network(tmp_path, wave, photos):
     assert all(np.isfinite(ops.convert_to_numpy(w)).all() for w in network.weights)
 
 
-def test_a_new_style_begins_from_a_packaged_one(tmp_path, monkeypatch):
-    def saved(name: str, seed: int) -> tuple[Path, list[np.ndarray]]:
-        keras.utils.set_random_seed(seed)
-        network = feedforward.FeedforwardNetwork()
-        network.build()
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        loop.save_weights(network, path)
-        network.load_weights(path)  # in float16
-        return path, network.get_weights()
+def saved_network(path: Path, seed: int) -> list[np.ndarray]:
+    """Random weights, as they are read from the file."""
+    keras.utils.set_random_seed(seed)
+    network = feedforward.FeedforwardNetwork()
+    network.build()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    loop.save_weights(network, path)
+    network.load_weights(path)  # in float16
+    return network.get_weights()
 
-    def same(output: Path, start: Any, fresh: bool, expected: list[np.ndarray]) -> bool:
-        found = training._begun(output, start, fresh).get_weights()
-        return all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
 
+def equal(found: list[np.ndarray], expected: list[np.ndarray]) -> bool:
+    return all(np.array_equal(*pair) for pair in zip(found, expected, strict=True))
+
+
+def test_a_new_style_begins_with_the_nearest_packaged_one(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(weights, "PRETRAINED", tmp_path)
-    packaged, ours = saved(f"styles/{training.START}.weights.h5", 1)
-    output, own = saved("own.weights.h5", 2)
-    new = tmp_path / "new.weights.h5"
-    assert same(new, "packaged", False, ours)
-    assert same(output, "packaged", False, own)
-    assert same(output, "packaged", True, ours)
-    assert same(output, packaged, False, ours)
-    assert not same(new, None, False, ours)
-    monkeypatch.setattr(feedforward, "BLOCKS", ((), (), (1,)))  # the packaged one's do not fit
-    feedforward._shapes.cache_clear()
-    keras.utils.set_random_seed(3)
-    training._begun(new, "packaged", False)
+    names = ("far", "near", "further")
+    ours = {n: saved_network(tmp_path / f"styles/{n}.weights.h5", i) for i, n in enumerate(names)}
+    network = feedforward.FeedforwardNetwork()
+    network.build()
+    before, photos, reset = network.get_weights(), np.zeros((1, 8, 8, 3)), []
+
+    def loss(pictures: np.ndarray) -> float:
+        assert pictures is photos
+        (is_now,) = [name for name, own in ours.items() if equal(network.get_weights(), own)]
+        return {"far": 2.0, "near": 1.0, "further": 3.0}[is_now]
+
+    model: Any = SimpleNamespace(
+        network=network, compute_loss=loss, reset_metrics=lambda: reset.append(True)
+    )
+    training._begin_with_nearest(model, photos)
+    assert equal(network.get_weights(), ours["near"])
+    assert reset
+    assert "begins with near," in capsys.readouterr().out
+    monkeypatch.setattr(feedforward, "fits", lambda path: False)
+    network.set_weights(before)
+    training._begin_with_nearest(model, photos)
+    assert equal(network.get_weights(), before)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("untraced")
+def test_the_nearest_is_looked_for_unless_weights_are_there(tmp_path, wave, photos, monkeypatch):
+    looked = []
+    monkeypatch.setattr(training, "_begin_with_nearest", lambda *_: looked.append(True))
+    output, options = tmp_path / "out.weights.h5", run_options(tmp_path / "run", steps=1)
+    for start, fresh, expected in (
+        (None, False, 0),
+        ("packaged", False, 0),
+        ("packaged", True, 1),
+        (output, True, 1),
+    ):
+        training.train(wave, photos, ["lite"], output, options, start=start, fresh=fresh)
+        assert len(looked) == expected
+    output.unlink()
+    training.train(wave, photos, ["lite"], output, options, start="packaged")
+    assert len(looked) == 2
+
+
+def test_what_a_style_begins_with(tmp_path):
+    def begun(output: Path, start: Path | None, fresh: bool) -> list[np.ndarray]:
+        return training._begun(output, start, fresh).get_weights()
+
+    new, other, output = (tmp_path / f"{name}.weights.h5" for name in ("new", "other", "output"))
+    theirs, own = saved_network(other, 1), saved_network(output, 2)
+    assert equal(begun(output, None, False), own)
+    assert equal(begun(output, other, False), theirs)
+    for found in (begun(output, None, True), begun(new, None, False)):
+        assert not equal(found, own)
+        assert not equal(found, theirs)
     assert cli._start_of_style(None, "ours") == "packaged"
     assert cli._start_of_style(None, "chen") is None
     assert cli._start_of_style("none", "ours") is None

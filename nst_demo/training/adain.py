@@ -227,7 +227,7 @@ def train(
 
         # What gives pixels and steering is no map between features: Adam's.
         family = partial(ConvolutionMuon, exclude_layers=["leave", "style_out"])
-        loop.train(model, batches, run, export, family=family)
+        loop.train(model, batches, run, export, output, family=family)
 
 
 # ---- The published network -----------------------------------------------------------------------
@@ -301,7 +301,7 @@ def train_decoder(
         rate = keras.optimizers.schedules.InverseTimeDecay(run.learning_rate, 1, DECAY)
         optimizer = keras.optimizers.Adam(rate)
         subject = f"decoder {backbone}"
-        loop.train(model, batches, run, export, subject, optimizer=optimizer)
+        loop.train(model, batches, run, export, output, subject, optimizer=optimizer)
 
 
 def preview_decoder(model: DecoderTraining, batches: data.CropBatches, path: Path) -> None:

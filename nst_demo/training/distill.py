@@ -347,4 +347,4 @@ def _distill(photos, styles, teachers, output: Path, run: loop.RunOptions, crops
         arrays = fit_readouts(balanced, (fitted[i][0] for i in range(len(fitted))), model.targets)
         files.write_npz(output.with_name(f"{stem}.readouts.npz"), arrays)
 
-    loop.train(model, batches, run, export)
+    loop.train(model, batches, run, export, output)

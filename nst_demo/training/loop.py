@@ -346,6 +346,7 @@ def train(
     batches: Callable[[int, int], keras.utils.PyDataset],
     run: RunOptions,
     export: Callable[[], None],
+    output: Path,
     subject: str = "",
     fresh: bool = False,
     optimizer: keras.optimizers.Optimizer | None = None,
@@ -357,6 +358,7 @@ def train(
         batches: (first, last) -> the batches of those steps.
         export: called with the averaged weights in place at each checkpoint: saves the network,
             writes previews.
+        output: what `export` writes; done again where it is gone and there is nothing to train.
         subject: see `Checkpoint`.
         fresh: go on from no checkpoint; the first new one replaces what is there.
         optimizer: instead of one of `family` with a warm-up and a cosine.
@@ -379,11 +381,16 @@ def train(
     checkpoint = Checkpoint(run.folder / "checkpoint.npz", model, subject)
     files.check_output(checkpoint.path)
     first = 0 if fresh else checkpoint.restore()
+    done = None
     if run.steps is not None and first >= run.steps:
-        print(f"Nothing to do: {first} of {run.steps} steps are done.")
-        return checkpoint
+        done = f"{first} of {run.steps} steps are done"
     if run.steps is None and checkpoint.seconds >= 60 * (run.minutes or math.inf):
-        print(f"Nothing to do: {checkpoint.seconds / 60:.1f} of {run.minutes:g} minutes are over.")
+        done = f"{checkpoint.seconds / 60:.1f} of {run.minutes:g} minutes are over"
+    if done is not None:
+        print(f"Nothing to do: {done}.")
+        if not output.exists():
+            with checkpoint.averaged():
+                export()
         return checkpoint
     last = first + ENDLESS if run.steps is None else run.steps
     by_time = run.steps is None and optimizer is None

@@ -22,7 +22,6 @@ from nst_demo import images, temporal
 from nst_demo.methods import adain
 from nst_demo.video import painting
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 STYLES = ("starry-swirl", "stained-glass", "watercolour-garden", "pointillist-harbour")
 PHOTOS = ("cat", "pagoda")
 SIZE = (192, 320)  # px
@@ -115,12 +114,12 @@ def main() -> None:
     for name in photos:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "clip.mp4"
-            write(path, clip(images.open_picture(EXAMPLES / "photos" / f"{name}.jpg").rgb))
+            write(path, clip(images.open_picture(images.EXAMPLES / "photos" / f"{name}.jpg").rgb))
             source = read(path)
         shown = source[FRAMES - 1 :: FRAMES // 2]
         cells = [np.concatenate(shown, axis=1)]
         for style_name in styles:
-            style = images.open_picture(EXAMPLES / "styles" / f"{style_name}.webp").rgb
+            style = images.open_picture(images.EXAMPLES / "styles" / f"{style_name}.webp").rgb
             for kind, painter in painters(style_name, style).items():
                 rows.append({"photo": name, "style": style_name, "painter": kind})
                 rows[-1] |= measured(source, painter())

@@ -35,7 +35,7 @@ def slices(pictures: list[np.ndarray]) -> np.ndarray:
 
 
 def main() -> None:
-    photo = images.open_picture(files.EXAMPLES / f"photos/{PHOTO}.jpg").rgb
+    photo = images.open_picture(images.EXAMPLES / f"photos/{PHOTO}.jpg").rgb
     photo = photo[:, round(0.13 * photo.shape[1]) :]  # one eye in the first slice
     width, height = SIZE
     scale = width / photo.shape[1]

@@ -15,7 +15,6 @@ import nst_demo
 from bench.pictures import cell
 from nst_demo import images
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 PHOTOS = ("astronaut", "pagoda")
 STYLES = (
     "starry-swirl",
@@ -33,11 +32,11 @@ def main() -> None:
     parser.add_argument("output", type=Path, nargs="?", default=default)
     arguments = parser.parse_args()
     arguments.output.parent.mkdir(exist_ok=True)
-    styles = [images.open_picture(EXAMPLES / f"styles/{name}.webp").rgb for name in STYLES]
+    styles = [images.open_picture(images.EXAMPLES / f"styles/{name}.webp").rgb for name in STYLES]
     white = np.ones_like(cell(styles[0]))
     rows = [[white, *map(cell, styles)]]
     for file in PHOTOS:
-        photo = images.open_picture(EXAMPLES / f"photos/{file}.jpg").rgb
+        photo = images.open_picture(images.EXAMPLES / f"photos/{file}.jpg").rgb
         fast = (nst_demo.stylize(photo, method="feedforward", network=style) for style in STYLES)
         rows.append([cell(photo), *map(cell, fast)])
         slow = (

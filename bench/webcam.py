@@ -60,7 +60,7 @@ def main() -> None:
     if parser.parse_args().page:
         measure.report("webcam-page", [{"size": 256, "pictures a second": in_the_page()}])
         return
-    photo = images.open_picture(files.EXAMPLES / "photos" / "cat.jpg").rgb
+    photo = images.open_picture(images.EXAMPLES / "photos" / "cat.jpg").rgb
     style = images.open_picture(files.list_examples("styles")[0].path).rgb
     rng = np.random.default_rng(0)
     frame = images.resize(photo, 240, 320)

@@ -573,7 +573,9 @@ def _add_train_adain(parser: argparse.ArgumentParser) -> None:
 
 def _add_train_style(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("style", type=Path, help="the picture to paint like")
-    parser.add_argument("--photos", type=Path, required=True, help="folder of photos")
+    parser.add_argument(
+        "--photos", type=Path, help="folder of photos to learn on (the examples of a checkout)"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="NAME.weights.h5")
     networks = parser.add_mutually_exclusive_group()
     networks.add_argument("--backbone", help="features for the loss: lite (default), vgg16, vgg19")
@@ -589,7 +591,7 @@ def _add_train_style(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--content-weight", type=float, help="how much of the photo's structure")
     parser.add_argument("--style-weight", type=float, help="how much style")
     parser.add_argument("--tv-weight", type=float, help="smoothness")
-    parser.add_argument("--minutes", type=float, help="length of the training (20)")
+    parser.add_argument("--minutes", type=float, help="length of the training (5)")
     parser.add_argument("--steps", type=int, help="length in batches instead; minutes then stop it")
     parser.add_argument("--batch", type=int, help="crops a step")
     parser.add_argument("--crop", type=int, help="side of a crop in px")
@@ -695,11 +697,21 @@ def _start_of_style(given: str | None, loss: str) -> Path | Literal["packaged"] 
     return None if given == "none" else Path(given)
 
 
+def _photos(given: Path | None) -> Path:
+    """The folder to train on: few photos do, as the network knows photos from its start."""
+    examples = images.EXAMPLES / "photos"
+    if given is None and not examples.is_dir():
+        raise StyleTransferError(
+            "This installation has no example photos; give a folder of photos with --photos."
+        )
+    return given or examples
+
+
 def _train_style(parsed: argparse.Namespace) -> None:
     if parsed.folder is None:
         name = parsed.output.name.removesuffix(STYLE_SUFFIX)
         parsed.folder = parsed.output.with_name(f"{name}.run")
-    length = {"minutes": 20.0} if parsed.steps is None else {}
+    length = {"minutes": 5.0} if parsed.steps is None else {}
     run = _run_options(parsed, **length, batch=4, crop=256, checkpoint_seconds=60.0)
     from nst_demo.methods.feedforward import LOSSES
     from nst_demo.training.feedforward import train
@@ -714,7 +726,7 @@ def _train_style(parsed: argparse.Namespace) -> None:
     with _training(run.folder):
         train(
             parsed.style,
-            parsed.photos,
+            _photos(parsed.photos),
             networks,
             parsed.output,
             run,

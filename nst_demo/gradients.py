@@ -265,7 +265,7 @@ def tap_sums(features, crop, weights=None, *, soft: bool = False):
                 slope *= tf.cast(weights, slope.dtype)
             if counted is not features_then:
                 slope = tape.gradient(counted, features_then, output_gradients=slope)
-            # Only `add_n` is done by the convolution itself: no pass, and no array of its own.
+            # Unlike `+` this is fused into the convolution: no pass of its own, and no array.
             return tf.add_n([slope, by_features])
 
         return (tf.identity(features), *totals(crop(features), weights)), gradient

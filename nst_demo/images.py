@@ -37,6 +37,7 @@ from PIL import Image, ImageCms, ImageDraw, ImageFilter, ImageFont, ImageOps, Pn
 from nst_demo.color import luminance
 from nst_demo.errors import StyleTransferError, check_range
 
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"  # of a checkout: photos, styles, clips
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 16  # px; the networks halve the picture four times
 FEATHER = 0.01  # of a mask's short side: softens its edges without moving them

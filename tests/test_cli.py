@@ -527,6 +527,21 @@ def test_styles_with_a_dot_in_their_names_have_a_run_folder_each(shell, monkeypa
     assert [folder.name for folder in folders] == ["van.gogh.run", "van.dyck.run"]
 
 
+def test_a_style_is_trained_on_the_examples_photos_unless_others_are_given(shell, monkeypatch):
+    photos = []
+    monkeypatch.setattr(
+        "nst_demo.training.feedforward.train", lambda *given, **_: photos.append(given[1])
+    )
+    for given in ((), ("--photos", "mine")):
+        shell("train-style", "style.png", "-o", "a.weights.h5", *given)
+    assert photos == [images.EXAMPLES / "photos", Path("mine")]
+    monkeypatch.setattr(images, "EXAMPLES", Path("none"))
+    code, _, err = shell("train-style", "style.png", "-o", "a.weights.h5")
+    assert code == 2
+    assert err.endswith("has no example photos; give a folder of photos with --photos.\n")
+    assert len(photos) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

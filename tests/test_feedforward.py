@@ -257,7 +257,7 @@ def test_a_thumbnail_lies_beside_the_weights_or_among_the_examples(
     packaged.mkdir()
     (packaged / "linocut.weights.h5").write_bytes((styles / "dots.weights.h5").read_bytes())
     monkeypatch.setattr(weights, "PRETRAINED", tmp_path)
-    assert feedforward.thumbnail("linocut") == feedforward.EXAMPLES / "linocut.webp"
+    assert feedforward.thumbnail("linocut") == images.EXAMPLES / "styles" / "linocut.webp"
 
 
 # ---- painting ------------------------------------------------------------------------------------

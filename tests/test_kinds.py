@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_demo import settings, weights
+from nst_demo import images, settings, weights
 from nst_demo.errors import StyleTransferError
 from nst_demo.methods import METHODS, Method
 from nst_demo.ui import controls, files, painter, restore, runs, stylize_tab, video_tab
@@ -82,10 +82,10 @@ def values(**changed: Any) -> controls.Values:
 
 
 def test_best_is_the_gallerys_own_network_and_adain_for_all_else(tmp_path, style_file):
-    swirl = files.EXAMPLES / "styles" / "starry-swirl.webp"
+    swirl = images.EXAMPLES / "styles" / "starry-swirl.webp"
     copied = tmp_path / swirl.name  # gradio's cache has a copy
     copied.write_bytes(swirl.read_bytes())
-    other = files.EXAMPLES / "styles" / "linocut.webp"  # has no network here
+    other = images.EXAMPLES / "styles" / "linocut.webp"  # has no network here
 
     def settled(*styles: Path | None, **changed: Any) -> tuple[str, str | None]:
         paths = [style and str(style) for style in styles]
@@ -124,7 +124,7 @@ def test_best_is_the_gallerys_own_network_and_adain_for_all_else(tmp_path, style
 
 
 def test_quality_starts_from_the_gallerys_own_network(style_file):
-    swirl = str(files.EXAMPLES / "styles" / "starry-swirl.webp")
+    swirl = str(images.EXAMPLES / "styles" / "starry-swirl.webp")
 
     def start(style: str, **changed: Any) -> str | None:
         settled = controls.settled(True, values(**changed), [style])
@@ -152,7 +152,7 @@ def test_a_clip_is_painted_by_the_gallerys_own_network_too(style_file):
         asked.painter(lambda styles, **options: made.update(options, styles=styles))
         return len(made["styles"]), made["network"]
 
-    swirl = str(files.EXAMPLES / "styles" / "starry-swirl.webp")
+    swirl = str(images.EXAMPLES / "styles" / "starry-swirl.webp")
     assert painted_with(swirl) == (0, "starry-swirl")
     assert painted_with(swirl, "blue-night") == (0, "blue-night")
     assert painted_with(str(style_file)) == (1, None)

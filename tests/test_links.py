@@ -1,7 +1,6 @@
 """Links: to an address and back, and what a stranger may have written into one."""
 
 import html
-from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -15,8 +14,7 @@ from nst_demo import images, settings
 from nst_demo.errors import StyleTransferError
 from nst_demo.ui import comparisons, controls, files, links, picker, preview
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-PHOTO, STYLE = EXAMPLES / "photos/cat.jpg", EXAMPLES / "styles/linocut.webp"
+PHOTO, STYLE = images.EXAMPLES / "photos/cat.jpg", images.EXAMPLES / "styles/linocut.webp"
 
 
 def described(method="adain", photo=PHOTO, styles=(STYLE,), **options):
@@ -78,7 +76,7 @@ def test_a_result_comes_back_with_its_very_options():
 
 
 def test_shares_of_a_blend_survive():
-    styles = (STYLE, EXAMPLES / "styles/great-waves.webp")
+    styles = (STYLE, images.EXAMPLES / "styles/great-waves.webp")
     found = links.of_settings(described(styles=styles, style_weights=(70, 30)))
     assert found.values == {"weight_1": 70.0, "weight_2": 30.0}
     assert links.state(links.query(found)) == found

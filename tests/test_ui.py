@@ -688,7 +688,7 @@ def test_examples_come_first_named_then_sorted(monkeypatch, tmp_path):
         data = io.BytesIO()
         Image.new("RGB", (40, 20)).save(data, "PNG")
         (tmp_path / "styles" / name).write_bytes(data.getvalue())
-    monkeypatch.setattr(files, "EXAMPLES", tmp_path)
+    monkeypatch.setattr(images, "EXAMPLES", tmp_path)
     found = files.list_examples("styles", "deep-swirl")
     assert [example.caption for example in found] == ["deep swirl", "a"]
     assert found[0].thumbnail().size == (files.THUMBNAIL_SIZE, files.THUMBNAIL_SIZE)

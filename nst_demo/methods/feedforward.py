@@ -50,7 +50,6 @@ GRAIN_SIDE = 512  # px, then it repeats
 CHANNELS = (24, 32, 64)  # at 1/2, 1/4, 1/8
 BLOCKS = ((), (1,), (2, 4, 1))  # residual blocks there, by their dilation: for large forms
 KEPT_STYLES = 64  # in memory, a megabyte each
-EXAMPLES = Path(__file__).parents[2] / "examples" / "styles"  # of a checkout
 
 
 @functools.cache
@@ -335,7 +334,8 @@ def thumbnail(name: str) -> Path | None:
     path = trained_styles().get(name)
     if path is None:
         return None
-    places = [path.parent] + ([EXAMPLES] if path.parent == weights.PRETRAINED / "styles" else [])
+    packaged = path.parent == weights.PRETRAINED / "styles"
+    places = [path.parent, *([images.EXAMPLES / "styles"] if packaged else [])]
     candidates = [place / f"{name}{end}" for place in places for end in (".webp", ".png", ".jpg")]
     return next((file for file in candidates if file.is_file()), None)
 

@@ -29,7 +29,6 @@ from PIL import ExifTags, Image
 from nst_demo import images
 from nst_demo.errors import StyleTransferError
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 EXAMPLE = Path(__file__).with_name("example.webp")
 MAX_PICTURE = 15 * 2**20  # bytes of an uploaded picture
 MAX_CLIP = 40 * 2**20  # bytes of an uploaded clip: 20 s of 720p from a phone
@@ -115,7 +114,7 @@ def example_html() -> str:
 def trained_picture(weights: Path) -> Path | None:
     """The picture of a trained style: beside its weights under its name, or among the examples."""
     name = weights.name.split(".weights", 1)[0]
-    for folder in (weights.parent, EXAMPLES / "styles"):
+    for folder in (weights.parent, images.EXAMPLES / "styles"):
         for suffix in sorted(PICTURE_SUFFIXES):
             if (folder / f"{name}{suffix}").is_file():
                 return folder / f"{name}{suffix}"
@@ -124,7 +123,7 @@ def trained_picture(weights: Path) -> Path | None:
 
 def list_examples(kind: str, first: str = "") -> list[Example]:
     """The pictures of examples/<kind>/ by name, with the one named `first` moved to the front."""
-    folder = EXAMPLES / kind
+    folder = images.EXAMPLES / kind
     paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
     return [Example(p) for p in sorted(paths, key=lambda p: p.stem != first)]
 

@@ -24,7 +24,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nst_demo import memory
+from nst_demo import images, memory
 from nst_demo.errors import StyleTransferError
 from nst_demo.ui import cache, files, preview, theme
 
@@ -339,7 +339,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme.build_theme(),
         "css_paths": theme.CSS,
         "favicon_path": preview.ICON,
-        "allowed_paths": [str(files.EXAMPLES)],
+        "allowed_paths": [str(images.EXAMPLES)],
         "max_file_size": MAX_UPLOAD,
         "enable_monitoring": False,
         "show_error": False,

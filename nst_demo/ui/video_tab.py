@@ -37,7 +37,7 @@ from nst_demo.ui.stylize_tab import (
 )
 from nst_demo.video import painting, reading
 
-CLIPS = files.EXAMPLES / "clips"
+CLIPS = images.EXAMPLES / "clips"
 FIRST_CLIP = CLIPS / "cat-pan.mp4"
 CLIP_TYPES = [".mp4", ".mov", ".webm", ".gif"]
 PICTURE = ""  # the choice of no trained style
@@ -426,5 +426,5 @@ if __name__ == "__main__":
     backend.warm_up()
     demo.launch(
         theme=theme.build_theme(), css_paths=theme.CSS, ssr_mode=False, server_port=7863,
-        allowed_paths=[str(files.EXAMPLES)],
+        allowed_paths=[str(images.EXAMPLES)],
     )  # fmt: skip

@@ -25,7 +25,7 @@ import numpy as np
 import nst_demo
 from bench import usual
 from bench.measure import (
-    load_vgg19,
+    allow_random_vgg19,
     medians,
     random_picture,
     report,
@@ -51,7 +51,7 @@ def evaluation(backbone: str, photo: np.ndarray, style: np.ndarray) -> Callable[
 
 
 def evaluations(rounds: int) -> None:
-    load_vgg19()
+    allow_random_vgg19()
     tasks = {YARDSTICK: vgg19_forward(512)}
     for backbone, size in (("lite", 320), ("lite", 512), ("vgg19", 512)):
         what = f"{backbone}, {size}x{size}"

@@ -43,8 +43,8 @@ def vgg19_forward(size: int) -> Callable[[], Any]:
     return lambda: forward(image).numpy()
 
 
-def load_vgg19() -> None:
-    """Lets VGG19 have random weights where there is no file of it."""
+def allow_random_vgg19() -> None:
+    """Has VGG19 loaded with random weights where there is no file of it."""
     if weights.local_file("vgg19") is None:
         load = backbones.load
         backbones.load = lambda name: backbones.build(name) if name == "vgg19" else load(name)
